@@ -1,0 +1,153 @@
+//! What an operation touches: the pairs that policy decides, and the parsed context around them.
+
+use std::sync::Arc;
+
+/// What is done to a resource. The printed form is the Cedar action id and part of the public contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Action {
+    /// Opening a session.
+    Connect,
+    /// Anything that could not be parsed, resolved or bounded. Denied unless a policy names it.
+    Unparsed,
+    /// Computing without reading a relation: `SELECT 1`.
+    PostgresEvaluate,
+    /// Reading a relation.
+    PostgresSelect,
+    /// Adding rows.
+    PostgresInsert,
+    /// Changing rows.
+    PostgresUpdate,
+    /// Removing rows.
+    PostgresDelete,
+    /// Calling a function that is not known to be harmless.
+    PostgresCall,
+    /// Changing a setting of the session.
+    PostgresSet,
+    /// Reading a setting.
+    PostgresShow,
+    /// BEGIN, COMMIT, ROLLBACK and savepoints.
+    PostgresTransaction,
+}
+
+impl Action {
+    /// Every action, for schemas, golden files and exhaustive tests.
+    pub const ALL: [Self; 11] = [
+        Self::Connect,
+        Self::Unparsed,
+        Self::PostgresEvaluate,
+        Self::PostgresSelect,
+        Self::PostgresInsert,
+        Self::PostgresUpdate,
+        Self::PostgresDelete,
+        Self::PostgresCall,
+        Self::PostgresSet,
+        Self::PostgresShow,
+        Self::PostgresTransaction,
+    ];
+
+    /// The Cedar action id.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Unparsed => "unparsed",
+            Self::PostgresEvaluate => "postgres:evaluate",
+            Self::PostgresSelect => "postgres:select",
+            Self::PostgresInsert => "postgres:insert",
+            Self::PostgresUpdate => "postgres:update",
+            Self::PostgresDelete => "postgres:delete",
+            Self::PostgresCall => "postgres:call",
+            Self::PostgresSet => "postgres:set",
+            Self::PostgresShow => "postgres:show",
+            Self::PostgresTransaction => "postgres:transaction",
+        }
+    }
+
+    /// Whether the action may change the target: such intents are on disk (fsync) before they are sent.
+    pub fn may_write(self) -> bool {
+        match self {
+            Self::Unparsed
+            | Self::PostgresInsert
+            | Self::PostgresUpdate
+            | Self::PostgresDelete
+            | Self::PostgresCall => true,
+            Self::Connect
+            | Self::PostgresEvaluate
+            | Self::PostgresSelect
+            | Self::PostgresSet
+            | Self::PostgresShow
+            | Self::PostgresTransaction => false,
+        }
+    }
+}
+
+/// What is touched, as resolved objects below the session's target (never as the text that named them).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Resource {
+    /// The target itself.
+    Target,
+    /// A database of it.
+    Database {
+        /// Name as the catalog has it.
+        database: Arc<str>,
+    },
+    /// A table, view, materialised view, foreign or partitioned table.
+    Table {
+        /// Database that holds it.
+        database: Arc<str>,
+        /// Schema that holds it.
+        schema: Arc<str>,
+        /// Its name.
+        table: Arc<str>,
+    },
+    /// A column of a table.
+    Column {
+        /// Database that holds it.
+        database: Arc<str>,
+        /// Schema that holds it.
+        schema: Arc<str>,
+        /// Table that holds it.
+        table: Arc<str>,
+        /// Its name.
+        column: Arc<str>,
+    },
+    /// A function, by name: all overloads are one resource.
+    Function {
+        /// Database that holds it.
+        database: Arc<str>,
+        /// Schema that holds it.
+        schema: Arc<str>,
+        /// Its name.
+        function: Arc<str>,
+    },
+    /// A setting (GUC), lower case.
+    Setting {
+        /// Database of the session.
+        database: Arc<str>,
+        /// Its name.
+        setting: Arc<str>,
+    },
+}
+
+/// One `(action, resource)` pair that an operation touches.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Fact {
+    /// What is done.
+    pub action: Action,
+    /// To what.
+    pub resource: Resource,
+}
+
+/// What was parsed of the operation as a whole; policy sees it as `context`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OperationContext {
+    /// Protocol word: `postgres`.
+    pub protocol: &'static str,
+    /// Kinds of the statements, lower case, sorted, without repetition: `select`, `update`, …
+    pub statement_kinds: Vec<&'static str>,
+    /// Number of statements in the operation.
+    pub statement_count: u32,
+    /// Every UPDATE and DELETE in it has a WHERE clause; true where there is neither.
+    pub all_writes_have_predicate: bool,
+    /// The session was inside a transaction when the operation arrived.
+    pub in_transaction: bool,
+}

@@ -1,0 +1,138 @@
+//! What the gate writes to the recording of a session.
+
+use bytes::Bytes;
+use countersign_model::{Determining, Fact, Identity, OperationId, Reason};
+
+use crate::OperationKind;
+
+/// How an operation that was permitted ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// Sent, and the target answered to the end.
+    Done,
+    /// Sent, and the target answered with an error.
+    Failed,
+    /// Permitted, and then not sent.
+    NotSent,
+    /// Sent, and whether it ran is not known. Never guessed, never retried.
+    Unknown,
+}
+
+/// What the protocol learned from the reply as a whole.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Completion {
+    /// Protocol's words for what was done, one for each statement: `SELECT 3`.
+    pub tags: Vec<String>,
+    /// SQLSTATE or status of the error that ended it.
+    pub error_code: Option<String>,
+    /// Names of the columns of the first result.
+    pub columns: Vec<String>,
+}
+
+/// Why a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CloseReason {
+    /// The client left or broke the protocol.
+    Client,
+    /// Connect was refused.
+    Refused,
+    /// The target left, or could not be reached.
+    Target,
+    /// Its deadline passed.
+    Deadline,
+    /// The edge lost its lease.
+    Lease,
+    /// The edge is shutting down.
+    Drain,
+    /// Its recording could not go on.
+    Journal,
+}
+
+impl CloseReason {
+    /// Stable word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Refused => "refused",
+            Self::Target => "target",
+            Self::Deadline => "deadline",
+            Self::Lease => "lease",
+            Self::Drain => "drain",
+            Self::Journal => "journal",
+        }
+    }
+}
+
+/// One record. Written in this order: `Open (Intent Reply* Outcome | Refusal)* Close`.
+#[derive(Debug)]
+pub enum Entry<'a> {
+    /// A permitted operation, before a byte of it is sent.
+    Intent {
+        /// The operation.
+        operation: OperationId,
+        /// Its kind.
+        kind: OperationKind,
+        /// The identity that it will be sent as.
+        identity: Identity,
+        /// What will be sent.
+        payload: &'a Bytes,
+        /// What it touches.
+        facts: &'a [Fact],
+        /// The policies that determined the decision.
+        policies: &'a [Determining],
+        /// Their revision; empty where policy is not asked (catalog).
+        revision: &'a str,
+    },
+    /// An operation of which nothing was sent.
+    Refusal {
+        /// The operation.
+        operation: OperationId,
+        /// Its kind.
+        kind: OperationKind,
+        /// What would have been sent.
+        payload: &'a Bytes,
+        /// What it would have touched.
+        facts: &'a [Fact],
+        /// The policies that determined the decision.
+        policies: &'a [Determining],
+        /// Their revision.
+        revision: &'a str,
+        /// Why.
+        reason: Reason,
+    },
+    /// A batch of a reply other than its last.
+    Reply {
+        /// The operation.
+        operation: OperationId,
+        /// Size of the batch.
+        bytes: u64,
+        /// Rows in the batch.
+        rows: u64,
+        /// SHA-256 of the batch.
+        sha256: [u8; 32],
+    },
+    /// The end of a permitted operation, covering the last batch of its reply.
+    Outcome {
+        /// The operation.
+        operation: OperationId,
+        /// How it ended.
+        outcome: Outcome,
+        /// What the protocol learned.
+        completion: &'a Completion,
+        /// Size of the whole reply.
+        bytes: u64,
+        /// Rows of the whole reply.
+        rows: u64,
+        /// SHA-256 over the SHA-256 of each batch in order.
+        sha256: [u8; 32],
+    },
+    /// The end of the session.
+    Close {
+        /// Why.
+        reason: CloseReason,
+        /// Operations permitted.
+        operations: u64,
+        /// Operations refused.
+        refusals: u64,
+    },
+}

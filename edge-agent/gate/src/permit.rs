@@ -1,0 +1,132 @@
+//! The proof that an operation may be sent, and what is left of it once it was.
+
+use bytes::Bytes;
+use countersign_model::{Identity, Obligations, OperationId, Reason, Refusal};
+use sha2::{Digest, Sha256};
+
+use crate::{Batch, Masked, OperationKind, ports::Position};
+
+/// Proof that an operation was decided. It owns the bytes that it permits.
+///
+/// Only [`crate::Session`] makes one, and only inside a [`Recorded`].
+#[derive(Debug)]
+pub struct Permit {
+    pub(crate) operation: OperationId,
+    pub(crate) kind: OperationKind,
+    pub(crate) identity: Identity,
+    pub(crate) payload: Bytes,
+    pub(crate) obligations: Obligations,
+}
+
+/// Proof that something stands in the recording. Neither `Clone` nor `Copy`: what is recorded once is used once.
+#[derive(Debug)]
+pub struct Recorded<T> {
+    pub(crate) inner: T,
+    pub(crate) position: Position,
+}
+
+impl<T> Recorded<T> {
+    /// Where it stands in the recording.
+    pub fn position(&self) -> Position {
+        self.position
+    }
+}
+
+impl Recorded<Permit> {
+    /// The operation that is permitted.
+    pub fn operation(&self) -> OperationId {
+        self.inner.operation
+    }
+
+    /// The identity that it must be sent as.
+    pub fn identity(&self) -> Identity {
+        self.inner.identity
+    }
+
+    /// Gives up the permit for its bytes, to be sent at once on a connection that is logged in as `line`.
+    ///
+    /// # Errors
+    /// The permit itself, if it is for another identity: nothing may be sent then.
+    pub fn release(self, line: Identity) -> Result<Released, Box<Self>> {
+        if self.inner.identity != line {
+            return Err(Box::new(self));
+        }
+        let Permit { operation, kind, payload, obligations, .. } = self.inner;
+        let in_flight = InFlight { operation, kind, obligations, replied: Replied::default() };
+        Ok(Released { payload, in_flight })
+    }
+}
+
+/// The bytes of a permit that was given up, and the operation that they began.
+#[derive(Debug)]
+pub struct Released {
+    /// What to send.
+    pub payload: Bytes,
+    /// What the reply is owed to.
+    pub in_flight: InFlight,
+}
+
+/// An operation that was sent and not yet answered to its end. Ends in [`crate::Session::finish`] or
+/// [`crate::Session::abandon`]; one that is dropped reads `unknown` in the recording.
+#[derive(Debug)]
+#[must_use = "an operation that was sent needs its outcome recorded"]
+pub struct InFlight {
+    pub(crate) operation: OperationId,
+    pub(crate) kind: OperationKind,
+    pub(crate) obligations: Obligations,
+    pub(crate) replied: Replied,
+}
+
+/// What of the reply went by so far.
+#[derive(Debug, Default)]
+pub(crate) struct Replied {
+    pub(crate) bytes: u64,
+    pub(crate) rows: u64,
+    hashes: Sha256,
+}
+
+impl Replied {
+    /// Counts a batch in and returns its hash.
+    pub(crate) fn add(&mut self, batch: &Batch) -> [u8; 32] {
+        let sha256: [u8; 32] = Sha256::digest(&batch.bytes).into();
+        self.bytes = self.bytes.saturating_add(batch.bytes.len() as u64);
+        self.rows = self.rows.saturating_add(batch.rows);
+        self.hashes.update(sha256);
+        sha256
+    }
+
+    /// The hash over the hashes of all batches.
+    pub(crate) fn sha256(&self) -> [u8; 32] {
+        self.hashes.clone().finalize().into()
+    }
+}
+
+impl InFlight {
+    /// The operation.
+    pub fn operation(&self) -> OperationId {
+        self.operation
+    }
+
+    /// Its kind.
+    pub fn kind(&self) -> OperationKind {
+        self.kind
+    }
+
+    /// Applies the decision's mask obligations to a batch of the reply. Where there are none, the batch passes as
+    /// it is.
+    ///
+    /// # Errors
+    /// [`Reason::Unmaskable`] if anything must be masked: the default is to refuse, never to let it pass.
+    pub fn mask(&self, batch: Batch) -> Result<Masked<Batch>, Refusal> {
+        if self.obligations.mask.is_empty() {
+            Ok(Masked { inner: batch })
+        } else {
+            Err(unmaskable())
+        }
+    }
+}
+
+/// A decision asks for masks that nothing on this road can apply.
+pub(crate) fn unmaskable() -> Refusal {
+    Refusal::denied(Reason::Unmaskable, "the reply would have to be masked, which this target does not offer")
+}

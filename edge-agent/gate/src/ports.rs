@@ -1,0 +1,153 @@
+//! What the gate needs of the world. The uplink implements these over gRPC, policy and the spool.
+//!
+//! Futures need not be `Send`: a session lives on one current-thread runtime from its first byte to its last.
+
+use std::{
+    fmt,
+    future::Future,
+    time::{Instant, SystemTime},
+};
+
+use countersign_model::{
+    Decision, Durability, Fact, Identity, OperationContext, OperationId, Reason, Refusal, Secret, SessionFacts,
+    SessionId,
+};
+
+use crate::{Entry, OpenRequest};
+
+/// The ports together; one implementation for each process.
+pub trait Ports: 'static {
+    /// Opens sessions and mints.
+    type Authority: Authority;
+    /// Decides.
+    type Decider: Decider;
+    /// Records.
+    type Recorder: Recorder;
+
+    /// The control plane.
+    fn authority(&self) -> &Self::Authority;
+    /// The policies at hand.
+    fn decider(&self) -> &Self::Decider;
+    /// The spool.
+    fn recorder(&self) -> &Self::Recorder;
+}
+
+/// What only the control plane may do.
+pub trait Authority {
+    /// Has the caller's token verified and a session opened. Anything but a session is a refusal.
+    fn open_session(&self, request: OpenRequest) -> impl Future<Output = Result<SessionFacts, Refusal>>;
+
+    /// Mints what an upstream is logged in with, for one operation of an open session.
+    fn mint(
+        &self,
+        session: SessionId,
+        identity: Identity,
+        operation: OperationId,
+    ) -> impl Future<Output = Result<Credential, Refusal>>;
+
+    /// Tells that a session has ended. Queued, never waited for: the recording says the same.
+    fn close_session(&self, session: SessionId);
+}
+
+/// Policy, asked at once and without I/O.
+pub trait Decider {
+    /// Decides an operation. With no policy, or one past its lease, this is Deny.
+    fn decide(&self, session: &SessionFacts, facts: &[Fact], context: &OperationContext) -> Decision;
+}
+
+/// Begins recordings.
+pub trait Recorder {
+    /// A recording that has begun.
+    type Journal: Journal;
+
+    /// Begins the recording of a session; its open record is on disk (fsync) when this returns.
+    fn begin(
+        &self,
+        session: &SessionFacts,
+        client_user: &str,
+    ) -> impl Future<Output = Result<Self::Journal, JournalError>>;
+}
+
+/// The recording of one session.
+pub trait Journal {
+    /// Appends an entry, and returns when it is recorded at the level of `durability`.
+    fn append(
+        &mut self,
+        entry: Entry<'_>,
+        durability: Durability,
+    ) -> impl Future<Output = Result<Position, JournalError>>;
+}
+
+/// Where in a recording an entry stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// Sequence of the frame, counting from 0.
+    pub sequence: u64,
+}
+
+/// Why an entry was not recorded. Nothing may be sent then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum JournalError {
+    /// The spool has no room.
+    #[error("the spool is full")]
+    Full,
+    /// The spool could not be written, now or earlier in this recording.
+    #[error("the spool cannot be written")]
+    Unavailable,
+}
+
+impl JournalError {
+    /// The refusal that a client gets.
+    pub fn refusal(self) -> Refusal {
+        match self {
+            Self::Full => Refusal::denied(Reason::SpoolFull, "the recording has no room, so nothing was sent"),
+            Self::Unavailable => {
+                Refusal::denied(Reason::JournalUnavailable, "it could not be recorded, so nothing was sent")
+            }
+        }
+    }
+}
+
+/// What an upstream is logged in with: minted, short-lived, in memory only.
+pub struct Credential {
+    identity: Identity,
+    secret: Secret,
+    expires_at: SystemTime,
+    minted_at: Instant,
+}
+
+impl Credential {
+    /// What the control plane minted just now.
+    pub fn new(identity: Identity, secret: Secret, expires_at: SystemTime) -> Self {
+        Self { identity, secret, expires_at, minted_at: Instant::now() }
+    }
+
+    /// The identity that it logs in.
+    pub fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// The token, for the login message of the upstream and nothing else.
+    pub fn secret(&self) -> &Secret {
+        &self.secret
+    }
+
+    /// Absolute end of its validity.
+    pub fn expires_at(&self) -> SystemTime {
+        self.expires_at
+    }
+
+    /// When it arrived here, on this machine's monotonic clock.
+    pub fn minted_at(&self) -> Instant {
+        self.minted_at
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credential")
+            .field("identity", &self.identity)
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
+    }
+}

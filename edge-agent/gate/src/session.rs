@@ -1,0 +1,295 @@
+//! A session at the gate: every operation of it goes through here, and so does every answer.
+
+use std::{net::IpAddr, sync::Arc};
+
+use bytes::Bytes;
+use countersign_model::{
+    Action, Decision, Durability, Fact, Identity, Name, Obligations, OperationContext, OperationId, Reason, Refusal,
+    Resource, Secret, SessionFacts, Verdict,
+};
+
+use crate::{
+    Batch, CloseReason, Completion, Entry, InFlight, Masked, Operation, OperationKind, Outcome, Permit, Recorded,
+    permit::unmaskable,
+    ports::{Authority, Credential, Decider, Journal, Ports, Recorder},
+};
+
+/// What a client showed when it came.
+#[derive(Debug)]
+pub struct OpenRequest {
+    /// The caller's token: goes to the control plane once, and is dropped there and here.
+    pub token: Secret,
+    /// The target that it asked for.
+    pub target: Name,
+    /// Its address.
+    pub client: Option<IpAddr>,
+    /// The user name that it gave: free text, recorded and never believed.
+    pub client_user: String,
+}
+
+type JournalOf<P> = <<P as Ports>::Recorder as Recorder>::Journal;
+
+/// An open session. Not `Clone`; one driver owns it.
+pub struct Session<P: Ports> {
+    ports: Arc<P>,
+    facts: SessionFacts,
+    journal: JournalOf<P>,
+    permitted: u64,
+    refused: u64,
+}
+
+impl<P: Ports> Session<P> {
+    /// Opens a session and decides its Connect. The permit is for dialling the target.
+    ///
+    /// # Errors
+    /// The refusal for the client: token, target, policy, recording or control plane. What could be recorded of it
+    /// has been.
+    ///
+    /// Not cancellation safe: a session that was opened and then dropped is closed by its deadline alone.
+    pub async fn open(ports: Arc<P>, request: OpenRequest) -> Result<(Self, Recorded<Permit>), Refusal> {
+        let client_user = request.client_user.clone();
+        let facts = ports.authority().open_session(request).await?;
+        let journal = match ports.recorder().begin(&facts, &client_user).await {
+            Ok(journal) => journal,
+            Err(error) => {
+                ports.authority().close_session(facts.session);
+                return Err(error.refusal());
+            }
+        };
+        let mut session = Self { ports, facts, journal, permitted: 0, refused: 0 };
+        match session.admit(connect()).await {
+            Ok(permit) => Ok((session, permit)),
+            Err(refusal) => {
+                session.close(CloseReason::Refused).await;
+                Err(refusal)
+            }
+        }
+    }
+
+    /// What is fixed for the session.
+    pub fn facts(&self) -> &SessionFacts {
+        &self.facts
+    }
+
+    /// Decides an operation of the caller and records the intent, or the refusal.
+    ///
+    /// # Errors
+    /// The refusal for the client. Nothing of the operation was sent, and without a permit nothing can be.
+    ///
+    /// Not cancellation safe: the intent may be recorded without being sent.
+    pub async fn admit(&mut self, operation: Operation) -> Result<Recorded<Permit>, Refusal> {
+        let decision = self.ports.decider().decide(&self.facts, &operation.facts, &operation.context);
+        match refused_by(&decision) {
+            None => self.record_intent(operation, decision).await,
+            Some(refusal) => {
+                self.record_refusal(&operation, &decision, refusal.reason).await?;
+                Err(refusal.of(self.facts.session, operation.id))
+            }
+        }
+    }
+
+    /// Records an operation that the protocol refused before policy could be asked, and completes the refusal.
+    ///
+    /// # Errors
+    /// Another refusal, if it could not be recorded.
+    pub async fn refuse(&mut self, payload: Bytes, refusal: Refusal) -> Result<Refusal, Refusal> {
+        let operation = Operation::of_caller(payload, Vec::new(), OperationContext::default());
+        let decision = undecided(Verdict::Deny(refusal.reason));
+        self.record_refusal(&operation, &decision, refusal.reason).await?;
+        Ok(refusal.of(self.facts.session, operation.id))
+    }
+
+    /// A permit for one of the edge's own fixed questions to the catalog. Policy is not asked: the text is ours, it
+    /// goes out as the metadata identity alone, and the answer does not reach the client.
+    ///
+    /// # Errors
+    /// The refusal for the client, if it could not be recorded.
+    pub async fn catalog(&mut self, question: &'static str) -> Result<Recorded<Permit>, Refusal> {
+        let operation = Operation {
+            id: OperationId::generate(),
+            kind: OperationKind::Catalog,
+            identity: Identity::Metadata,
+            payload: Bytes::from_static(question.as_bytes()),
+            facts: Vec::new(),
+            context: OperationContext::default(),
+        };
+        self.record_intent(operation, undecided(Verdict::Allow)).await
+    }
+
+    /// Has the credential minted that a permit's connection is logged in with.
+    ///
+    /// # Errors
+    /// The refusal for the client; the permit is still there to be given up by [`Session::not_sent`].
+    pub async fn redeem(&self, permit: &Recorded<Permit>) -> Result<Credential, Refusal> {
+        let (identity, operation) = (permit.identity(), permit.operation());
+        let credential = self.ports.authority().mint(self.facts.session, identity, operation).await;
+        match credential {
+            Ok(credential) if credential.identity() == identity => Ok(credential),
+            Ok(_) => Err(Refusal::denied(Reason::MintFailed, "no credential could be had for the target")),
+            Err(refusal) => Err(refusal.of(self.facts.session, operation)),
+        }
+    }
+
+    /// Records a batch of a reply, other than the last.
+    ///
+    /// # Errors
+    /// The refusal for the client: the batch may not be sent, and the connection has to end.
+    pub async fn reply(
+        &mut self,
+        in_flight: &mut InFlight,
+        batch: Masked<Batch>,
+    ) -> Result<Recorded<Masked<Batch>>, Refusal> {
+        let sha256 = in_flight.replied.add(&batch.inner);
+        let (bytes, rows) = (batch.inner.bytes.len() as u64, batch.inner.rows);
+        let entry = Entry::Reply { operation: in_flight.operation, bytes, rows, sha256 };
+        let position =
+            self.journal.append(entry, Durability::PageCache).await.map_err(|error| error.refusal())?;
+        Ok(Recorded { inner: batch, position })
+    }
+
+    /// Records the end of an operation together with the last batch of its reply.
+    ///
+    /// # Errors
+    /// The refusal for the client: the batch may not be sent, and the connection has to end.
+    pub async fn finish(
+        &mut self,
+        mut in_flight: InFlight,
+        batch: Masked<Batch>,
+        completion: &Completion,
+    ) -> Result<Recorded<Masked<Batch>>, Refusal> {
+        in_flight.replied.add(&batch.inner);
+        let outcome = if completion.error_code.is_some() { Outcome::Failed } else { Outcome::Done };
+        let position = self.record_outcome(&in_flight, outcome, completion).await?;
+        Ok(Recorded { inner: batch, position })
+    }
+
+    /// Records that an operation was sent and will not be answered: whether it ran is not known.
+    pub async fn abandon(&mut self, in_flight: InFlight) -> Result<(), Refusal> {
+        self.record_outcome(&in_flight, Outcome::Unknown, &Completion::default()).await.map(drop)
+    }
+
+    /// Records that a permit will not be used; nothing of it was sent.
+    pub async fn not_sent(&mut self, permit: Recorded<Permit>) -> Result<(), Refusal> {
+        let Permit { operation, kind, obligations, .. } = permit.inner;
+        let in_flight = InFlight { operation, kind, obligations, replied: Default::default() };
+        self.record_outcome(&in_flight, Outcome::NotSent, &Completion::default()).await.map(drop)
+    }
+
+    /// Ends the session: its last record is on disk when this returns, unless the spool has failed.
+    pub async fn close(mut self, reason: CloseReason) {
+        let entry = Entry::Close { reason, operations: self.permitted, refusals: self.refused };
+        // A recording that cannot be closed reads `tail_missing`, which says so to whoever verifies it.
+        let _ = self.journal.append(entry, Durability::Fsync).await;
+        self.ports.authority().close_session(self.facts.session);
+    }
+
+    async fn record_intent(
+        &mut self,
+        operation: Operation,
+        decision: Decision,
+    ) -> Result<Recorded<Permit>, Refusal> {
+        let durability = operation.durability();
+        let Operation { id, kind, identity, payload, facts, .. } = operation;
+        let entry = Entry::Intent {
+            operation: id,
+            kind,
+            identity,
+            payload: &payload,
+            facts: &facts,
+            policies: &decision.determining,
+            revision: &decision.revision,
+        };
+        let position = match self.journal.append(entry, durability).await {
+            Ok(position) => position,
+            Err(error) => return Err(error.refusal().of(self.facts.session, id)),
+        };
+        self.permitted = self.permitted.saturating_add(1);
+        let permit = Permit { operation: id, kind, identity, payload, obligations: decision.obligations };
+        Ok(Recorded { inner: permit, position })
+    }
+
+    async fn record_refusal(
+        &mut self,
+        operation: &Operation,
+        decision: &Decision,
+        reason: Reason,
+    ) -> Result<(), Refusal> {
+        let entry = Entry::Refusal {
+            operation: operation.id,
+            kind: operation.kind,
+            payload: &operation.payload,
+            facts: &operation.facts,
+            policies: &decision.determining,
+            revision: &decision.revision,
+            reason,
+        };
+        self.refused = self.refused.saturating_add(1);
+        match self.journal.append(entry, Durability::PageCache).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.refusal().of(self.facts.session, operation.id)),
+        }
+    }
+
+    async fn record_outcome(
+        &mut self,
+        in_flight: &InFlight,
+        outcome: Outcome,
+        completion: &Completion,
+    ) -> Result<crate::ports::Position, Refusal> {
+        let entry = Entry::Outcome {
+            operation: in_flight.operation,
+            outcome,
+            completion,
+            bytes: in_flight.replied.bytes,
+            rows: in_flight.replied.rows,
+            sha256: in_flight.replied.sha256(),
+        };
+        let recorded = self.journal.append(entry, Durability::PageCache).await;
+        recorded.map_err(|error| error.refusal().of(self.facts.session, in_flight.operation))
+    }
+}
+
+/// The first operation of every session.
+fn connect() -> Operation {
+    Operation {
+        id: OperationId::generate(),
+        kind: OperationKind::Connect,
+        identity: Identity::Standing,
+        payload: Bytes::new(),
+        facts: vec![Fact { action: Action::Connect, resource: Resource::Target }],
+        context: OperationContext::default(),
+    }
+}
+
+/// A decision where policy was not asked.
+fn undecided(verdict: Verdict) -> Decision {
+    Decision { verdict, obligations: Obligations::default(), determining: Vec::new(), revision: "".into() }
+}
+
+/// What the client is told of a decision, unless it may go on. A hold is refused: asking people is not wired here,
+/// and an operation that needs them must not run without.
+fn refused_by(decision: &Decision) -> Option<Refusal> {
+    match &decision.verdict {
+        Verdict::Allow if decision.obligations.mask.is_empty() => None,
+        Verdict::Allow => Some(unmaskable()),
+        Verdict::Hold(_) => Some(Refusal::denied(
+            Reason::ApprovalUnavailable,
+            "this needs an approval, and approvals cannot be asked for here",
+        )),
+        Verdict::Deny(reason) => Some(Refusal::denied(*reason, denial(*reason))),
+    }
+}
+
+fn denial(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Forbidden => "a policy forbids this",
+        Reason::PolicyError => "a policy could not be evaluated, which counts as a denial",
+        Reason::NoPolicy => "there is no policy in force, and without one nothing is permitted",
+        Reason::OverLimit => "this touches more than may be decided at once",
+        Reason::Unparsed => "it cannot be told what this would touch, and no policy permits that",
+        _ => "no policy permits this",
+    }
+}
+
+#[cfg(test)]
+mod tests;

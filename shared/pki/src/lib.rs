@@ -1,0 +1,19 @@
+//! The deployment's own keys: the certificate authority that names edges, the key that signs what edges must believe,
+//! and the key of the OIDC issuer that Entra trusts through federated credentials.
+//!
+//! Private keys live in files of mode 0600 and a file that others can read is refused, not repaired: its content must
+//! be taken as known.
+
+mod ca;
+mod edge_key;
+mod identity;
+mod issuer_key;
+mod key_file;
+mod signature;
+
+pub use ca::{BACKDATE, Ca, CaError, EDGE_VALIDITY, IssuedEdge, ServerCertificate};
+pub use edge_key::EdgeKey;
+pub use identity::{EdgeIdentity, IdentityError};
+pub use issuer_key::{IssuerKey, Jwk};
+pub use key_file::{KeyFileError, create_private, read_private};
+pub use signature::{BadSignature, DeploymentKey, Domain, verify};

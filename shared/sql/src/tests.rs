@@ -1,0 +1,6 @@
+//! The crate's promises, from outside.
+
+mod bounds;
+mod bypass;
+mod complete;
+mod golden;

@@ -1,0 +1,91 @@
+//! `edges`: who has enrolled, and the one-time token with which the next one can.
+
+use countersign_wire::v1::{CreateJoinTokenRequest, Edge, ListEdgesRequest};
+
+use crate::{
+    connection::{Connection, ConnectionArgs, answer},
+    failure::{Exit, Failure},
+    output::{Format, Output, instant},
+    proto_json::to_json,
+};
+
+/// What to do with edges.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum EdgeCommand {
+    /// All that have enrolled.
+    List,
+    /// Makes a token with which one edge can enrol once; it is shown here and never again.
+    JoinToken {
+        /// Zone that the edge will serve.
+        #[arg(long, value_name = "ZONE")]
+        zone: String,
+    },
+}
+
+pub(crate) async fn run(
+    command: EdgeCommand,
+    at: &ConnectionArgs,
+    out: &mut Output,
+) -> Result<Exit, Failure> {
+    let connection = at.connect().await?;
+    match command {
+        EdgeCommand::List => {
+            let listed = answer(connection.edges().list_edges(ListEdgesRequest {})).await?;
+            print_list(&listed.edges, out)?;
+        }
+        EdgeCommand::JoinToken { zone } => join_token(zone, &connection, out).await?,
+    }
+    Ok(Exit::Done)
+}
+
+async fn join_token(zone: String, connection: &Connection, out: &mut Output) -> Result<(), Failure> {
+    let made =
+        answer(connection.edges().create_join_token(CreateJoinTokenRequest { zone, ttl: None })).await?;
+    if out.format() == Format::Json {
+        return out.json(&to_json(&made)?);
+    }
+    if let Some(expires_at) = &made.expires_at {
+        eprintln!("valid once, until {expires_at}");
+    }
+    out.line(&made.join_token)
+}
+
+fn print_list(edges: &[Edge], out: &mut Output) -> Result<(), Failure> {
+    match out.format() {
+        Format::Json => out.json_items(&edges.iter().map(to_json).collect::<Result<Vec<_>, _>>()?),
+        Format::Table => {
+            let rows: Vec<_> = edges.iter().map(row).collect();
+            out.table(["NAME", "ZONE", "ATTACHED", "LEASE UNTIL", "VERSION", "ENROLLED"], &rows)
+        }
+    }
+}
+
+fn row(edge: &Edge) -> [String; 6] {
+    let attached = if edge.attached { "yes" } else { "no" };
+    [
+        edge.name.clone(),
+        edge.zone.clone(),
+        attached.to_owned(),
+        instant(edge.lease_expires_at.as_ref()),
+        edge.version.clone(),
+        instant(edge.enrolled_at.as_ref()),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::tests::Captured;
+
+    #[test]
+    fn an_edge_is_a_row_or_its_message() {
+        let edge = Edge { name: "e1".into(), zone: "dev".into(), attached: true, ..Edge::default() };
+        let captured = Captured::default();
+        print_list(std::slice::from_ref(&edge), &mut captured.output(Format::Table)).expect("printed");
+        assert_eq!(captured.text().lines().nth(1), Some("e1    dev   yes       -            -        -"));
+        let captured = Captured::default();
+        print_list(&[edge], &mut captured.output(Format::Json)).expect("printed");
+        let json: serde_json::Value = serde_json::from_str(&captured.text()).expect("JSON");
+        assert_eq!(json, serde_json::json!({"items": [{"name": "e1", "zone": "dev", "attached": true}]}));
+    }
+}

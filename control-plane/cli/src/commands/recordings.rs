@@ -1,0 +1,131 @@
+//! `recordings`: what sessions did. Listing asks the control plane; replaying and verifying happen here, over a
+//! recording that is downloaded for it or lies in a directory as `export` left it.
+
+mod copy;
+#[cfg(test)]
+mod fixture;
+mod replay;
+mod verify;
+
+use std::path::PathBuf;
+
+use countersign_wire::v1::{ListRecordingsRequest, RecordingSummary};
+
+use crate::{
+    connection::{Connection, ConnectionArgs, answer},
+    failure::{Exit, Failure},
+    output::{Format, Output, instant},
+    proto_json::to_json,
+};
+
+use super::sessions::principal;
+use copy::{Place, export};
+
+/// What to do with recordings.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum RecordingCommand {
+    /// All of them, newest first.
+    List,
+    /// Prints what a session did, operation by operation.
+    Replay {
+        /// A recording's id, or the directory of an exported one (`./re_…` if it is named like an id).
+        #[arg(value_name = "ID|PATH")]
+        place: Place,
+    },
+    /// Copies a recording into a directory.
+    Export {
+        /// Its id: re_ and a UUID.
+        id: String,
+        /// The directory; made if it is not there.
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
+    },
+    /// Says whether a recording is whole and unaltered, and what is wrong with it; exit 5 if something is.
+    Verify {
+        /// A recording's id, or the directory of an exported one (`./re_…` if it is named like an id).
+        #[arg(value_name = "ID|PATH")]
+        place: Place,
+        /// The deployment's public key (32 bytes or their hex), from somewhere that you trust.
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
+    },
+}
+
+pub(crate) async fn run(
+    command: RecordingCommand,
+    at: &ConnectionArgs,
+    out: &mut Output,
+) -> Result<Exit, Failure> {
+    match command {
+        RecordingCommand::List => {
+            print_list(&all(&at.connect().await?).await?, out)?;
+            Ok(Exit::Done)
+        }
+        RecordingCommand::Replay { place } => replay::run(&place, at, out).await,
+        RecordingCommand::Export { id, to } => {
+            export(&at.connect().await?, id, &to).await?;
+            Ok(Exit::Done)
+        }
+        RecordingCommand::Verify { place, key } => verify::run(&place, key.as_deref(), at, out).await,
+    }
+}
+
+async fn all(connection: &Connection) -> Result<Vec<RecordingSummary>, Failure> {
+    let mut recordings = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = ListRecordingsRequest { page_size: 0, page_token };
+        let page = answer(connection.recordings().list_recordings(request)).await?;
+        recordings.extend(page.recordings);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return Ok(recordings);
+        }
+    }
+}
+
+fn print_list(recordings: &[RecordingSummary], out: &mut Output) -> Result<(), Failure> {
+    match out.format() {
+        Format::Json => out.json_items(&recordings.iter().map(to_json).collect::<Result<Vec<_>, _>>()?),
+        Format::Table => {
+            let rows: Vec<_> = recordings.iter().map(row).collect();
+            out.table(["ID", "PRINCIPAL", "TARGET", "OPENED", "SEGMENTS", "BYTES", "SEALED"], &rows)
+        }
+    }
+}
+
+fn row(recording: &RecordingSummary) -> [String; 7] {
+    let session = recording.session.clone().unwrap_or_default();
+    let sealed = if recording.sealed { "yes" } else { "no" };
+    [
+        recording.id.clone(),
+        principal(session.principal.as_ref()),
+        session.target.clone(),
+        instant(session.opened_at.as_ref()),
+        recording.segments.to_string(),
+        recording.bytes.to_string(),
+        sealed.to_owned(),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::tests::Captured;
+
+    #[test]
+    fn a_recording_is_a_row_or_its_message() {
+        let recording =
+            RecordingSummary { id: "re_1".into(), bytes: 4096, sealed: true, ..Default::default() };
+        let captured = Captured::default();
+        print_list(std::slice::from_ref(&recording), &mut captured.output(Format::Table)).expect("printed");
+        assert_eq!(
+            captured.text().lines().nth(1),
+            Some("re_1  -          -       -       0         4096   yes")
+        );
+        let captured = Captured::default();
+        print_list(&[recording], &mut captured.output(Format::Json)).expect("printed");
+        let json: serde_json::Value = serde_json::from_str(&captured.text()).expect("JSON");
+        assert_eq!(json, serde_json::json!({"items": [{"id": "re_1", "bytes": "4096", "sealed": true}]}));
+    }
+}

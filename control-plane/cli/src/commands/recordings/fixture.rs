@@ -1,0 +1,107 @@
+//! Recordings for tests, made by the edge's own writer.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use countersign_model::{Durability, OperationId, RecordingId, SessionId};
+use countersign_recording::{
+    Beginning, Close, Entry, Intent, Open, Outcome, OutcomeKind, Payload, RecordedFact, Refusal,
+    SegmentWriter, chain_start, check_segment, manifest,
+};
+use countersign_wire::v1::{Principal, Session};
+use ed25519_dalek::SigningKey;
+
+use super::copy::Copy;
+
+/// A sealed recording of one segment: open, an operation, a refusal, close.
+pub(super) fn recording() -> Copy {
+    let recording = RecordingId::generate();
+    let deployment = SigningKey::from_bytes(&[2; 32]);
+    let segment = segment(recording, &SigningKey::from_bytes(&[1; 32]));
+    let mut listed = manifest::empty(recording.to_string(), SessionId::generate().to_string());
+    manifest::extend(&mut listed, &check_segment(&segment).expect("a segment")).expect("the next");
+    Copy {
+        manifest: Some(manifest::sign(&listed, &deployment)),
+        deployment_key: Some(deployment.verifying_key().to_bytes().to_vec()),
+        segments: vec![(0, segment)],
+    }
+}
+
+fn segment(recording: RecordingId, key: &SigningKey) -> Vec<u8> {
+    let beginning = Beginning {
+        recording,
+        number: 0,
+        edge: "edge-1".parse().expect("a name"),
+        boot_id: [7; 16],
+        first_sequence: 0,
+        previous_link: chain_start(&recording.to_string()),
+        unfinished: Vec::new(),
+        operations: 0,
+        refusals: 0,
+    };
+    let (mut writer, mut bytes) = SegmentWriter::begin(&beginning).expect("begun");
+    for entry in entries() {
+        let frame = writer.encode(&entry, at(), Durability::Fsync).expect("encoded");
+        bytes.extend_from_slice(frame.bytes());
+        writer.commit(&frame).expect("in order");
+    }
+    bytes.extend_from_slice(&writer.finish(key));
+    bytes
+}
+
+fn entries() -> [Entry; 5] {
+    let operation = OperationId::generate();
+    let session = Session {
+        id: "se_1".into(),
+        target: "shop".into(),
+        principal: Some(Principal { agent: "reader".into(), ..Principal::default() }),
+        ..Session::default()
+    };
+    let done = Outcome {
+        tags: vec!["SELECT 3".into()],
+        reply_rows: 3,
+        reply_bytes: 99,
+        ..Outcome::bare(operation, None, OutcomeKind::Done)
+    };
+    [
+        Entry::Open(Box::new(Open { session, policy_revision: "abc".into() })),
+        Entry::Intent(Box::new(intent(operation))),
+        Entry::Outcome(Box::new(done)),
+        Entry::Refusal(Box::new(refusal())),
+        Entry::Close(Close { reason: "client".into(), operations: 1, refusals: 1 }),
+    ]
+}
+
+fn intent(operation: OperationId) -> Intent {
+    Intent {
+        operation,
+        approval: None,
+        protocol: "postgres".into(),
+        kind: "query".into(),
+        payload: Payload(b"SELECT *\nFROM orders -- \x1b[2J".to_vec()),
+        facts: vec![RecordedFact {
+            action: "postgres:select".into(),
+            resource: "Table shop.public.orders".into(),
+        }],
+        policies: vec!["shop/read".into()],
+        policy_revision: "abc".into(),
+        identity: Some(countersign_model::Identity::Standing),
+    }
+}
+
+fn refusal() -> Refusal {
+    Refusal {
+        operation: OperationId::generate(),
+        approval: None,
+        protocol: "postgres".into(),
+        kind: "query".into(),
+        payload: Payload(b"DROP \xff TABLE orders".to_vec()),
+        facts: Vec::new(),
+        policies: Vec::new(),
+        policy_revision: "abc".into(),
+        reason: "unparsed".into(),
+    }
+}
+
+fn at() -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(1_700_000_000)
+}

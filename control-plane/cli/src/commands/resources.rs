@@ -1,0 +1,167 @@
+//! `targets`, `agents`, `zones` and `policies`: the resources that admins write. One is shown as the YAML that
+//! `apply` takes.
+
+use countersign_wire::v1::{
+    AgentSpec, GetResourceRequest, IdentitySpec, ListResourcesRequest, PolicyBundleSpec, Resource,
+    TargetSpec, ZoneSpec, resource::Spec,
+};
+
+use crate::{
+    connection::{Connection, ConnectionArgs, answer},
+    failure::{Exit, Failure},
+    output::{Format, Output},
+    resource::{Document, Kind},
+};
+
+/// What to do with the resources of a kind.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum ResourceCommand {
+    /// All of them.
+    List,
+    /// One of them.
+    Show {
+        /// Its name.
+        name: String,
+    },
+}
+
+pub(crate) async fn run(
+    kind: Kind,
+    command: ResourceCommand,
+    at: &ConnectionArgs,
+    out: &mut Output,
+) -> Result<Exit, Failure> {
+    let connection = at.connect().await?;
+    match command {
+        ResourceCommand::List => list(kind, &connection, out).await,
+        ResourceCommand::Show { name } => show(kind, name, &connection, out).await,
+    }
+}
+
+/// Prints all resources of a kind.
+pub(crate) async fn list(kind: Kind, connection: &Connection, out: &mut Output) -> Result<Exit, Failure> {
+    let mut resources: Vec<Resource> = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = ListResourcesRequest { kind: kind.to_string(), page_size: 0, page_token };
+        let page = answer(connection.resources().list_resources(request)).await?;
+        resources.extend(page.resources);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    print_list(kind, &resources, out)?;
+    Ok(Exit::Done)
+}
+
+/// Prints one resource.
+pub(crate) async fn show(
+    kind: Kind,
+    name: String,
+    connection: &Connection,
+    out: &mut Output,
+) -> Result<Exit, Failure> {
+    let request = GetResourceRequest { kind: kind.to_string(), name };
+    let resource = answer(connection.resources().get_resource(request)).await?;
+    let document = Document::new(&resource)?;
+    match out.format() {
+        Format::Json => out.json(&document)?,
+        Format::Table => out.lines(&document.yaml()?)?,
+    }
+    Ok(Exit::Done)
+}
+
+fn print_list(kind: Kind, resources: &[Resource], out: &mut Output) -> Result<(), Failure> {
+    if out.format() == Format::Json {
+        return out.json_items(&resources.iter().map(Document::new).collect::<Result<Vec<_>, _>>()?);
+    }
+    match kind {
+        Kind::Zone => out.table(["NAME", "AUDIENCE"], &rows(resources, zone)),
+        Kind::Target => {
+            out.table(["NAME", "ZONE", "ADDRESS", "DATABASE", "STANDING ROLE"], &rows(resources, target))
+        }
+        Kind::Agent => out.table(["NAME", "OBJECT ID", "APP ID", "DESCRIPTION"], &rows(resources, agent)),
+        Kind::PolicyBundle => out.table(["NAME", "VERSION", "LINES"], &rows(resources, policy_bundle)),
+    }
+}
+
+fn rows<const N: usize>(resources: &[Resource], row: fn(&Resource) -> [String; N]) -> Vec<[String; N]> {
+    resources.iter().map(row).collect()
+}
+
+fn zone(resource: &Resource) -> [String; 2] {
+    let Some(Spec::Zone(ZoneSpec { audience })) = &resource.spec else { return named(resource) };
+    [resource.name.clone(), audience.clone()]
+}
+
+fn target(resource: &Resource) -> [String; 5] {
+    let Some(Spec::Target(TargetSpec { zone, postgres, standing, .. })) = &resource.spec else {
+        return named(resource);
+    };
+    let postgres = postgres.clone().unwrap_or_default();
+    let port = if postgres.port == 0 { 5432 } else { postgres.port };
+    let role = standing.clone().map(|IdentitySpec { login_role, .. }| login_role).unwrap_or_default();
+    [resource.name.clone(), zone.clone(), format!("{}:{port}", postgres.host), postgres.database, role]
+}
+
+fn agent(resource: &Resource) -> [String; 4] {
+    let Some(Spec::Agent(AgentSpec { object_id, app_id, description, .. })) = &resource.spec else {
+        return named(resource);
+    };
+    [resource.name.clone(), object_id.clone(), app_id.clone(), description.clone()]
+}
+
+fn policy_bundle(resource: &Resource) -> [String; 3] {
+    let Some(Spec::PolicyBundle(PolicyBundleSpec { policies })) = &resource.spec else {
+        return named(resource);
+    };
+    [resource.name.clone(), resource.version.to_string(), policies.lines().count().to_string()]
+}
+
+/// The row of a resource whose spec is not of its kind: its name, and nothing that we would have to guess.
+fn named<const N: usize>(resource: &Resource) -> [String; N] {
+    let mut name = Some(resource.name.clone());
+    std::array::from_fn(|_| name.take().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{output::tests::Captured, resource::parse_documents};
+
+    fn printed(kind: Kind, format: Format) -> String {
+        let yaml = include_str!("../../../../deploy/examples/shop.yaml");
+        let resources: Vec<_> = parse_documents(yaml)
+            .expect("the example")
+            .into_iter()
+            .filter(|resource| resource.kind == kind.as_str())
+            .collect();
+        let captured = Captured::default();
+        print_list(kind, &resources, &mut captured.output(format)).expect("printed");
+        captured.text()
+    }
+
+    #[test]
+    fn every_kind_has_its_table() {
+        assert!(printed(Kind::Zone, Format::Table).starts_with("NAME  AUDIENCE\ndev   "));
+        let targets = printed(Kind::Target, Format::Table);
+        assert!(targets.contains("shop  dev   ") && targets.contains(":5432"), "{targets}");
+        let agents = printed(Kind::Agent, Format::Table);
+        assert!(agents.contains("\nreader ") && agents.contains("\nwriter "), "{agents}");
+        assert!(printed(Kind::PolicyBundle, Format::Table).contains("\nshop  0        "));
+    }
+
+    #[test]
+    fn lists_as_json_are_documents() {
+        let json: serde_json::Value = serde_json::from_str(&printed(Kind::Zone, Format::Json)).expect("JSON");
+        assert_eq!(json.pointer("/items/0/kind"), Some(&"Zone".into()));
+        assert!(json.pointer("/items/0/spec/audience").is_some());
+    }
+
+    #[test]
+    fn a_resource_without_its_spec_still_has_its_row() {
+        let resource = Resource { name: "odd".into(), ..Resource::default() };
+        assert_eq!(target(&resource), ["odd", "", "", "", ""].map(str::to_owned));
+    }
+}

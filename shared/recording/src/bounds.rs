@@ -1,0 +1,21 @@
+//! Every bound of the stored form, in bytes. Readers refuse what is larger; writers never make it.
+
+/// A whole segment: it travels as one message.
+pub const MAX_SEGMENT: usize = 1 << 20;
+/// An encoded `SegmentHeader`.
+pub const MAX_SEGMENT_HEADER: usize = 16 << 10;
+/// An encoded `FrameHeader`.
+pub const MAX_FRAME_HEADER: usize = 4 << 10;
+/// An encoded `SegmentTrailer`.
+pub const MAX_TRAILER: usize = 4 << 10;
+/// A body as stored: leaves room in a segment for its header, its trailer and what a recovery adds.
+pub const MAX_BODY: usize = 960 << 10;
+/// A body decompressed.
+pub const MAX_BODY_DECOMPRESSED: usize = 16 << 20;
+/// Intents without an outcome that a segment's header can carry over.
+pub const MAX_UNFINISHED: usize = 128;
+
+/// First bytes of a segment.
+pub(crate) const MAGIC: [u8; 4] = *b"CSR1";
+/// Stands where a frame header's length would: the trailer follows.
+pub(crate) const TRAILER_MARK: u32 = u32::MAX;

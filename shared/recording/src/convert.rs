@@ -1,0 +1,330 @@
+//! Entries to and from `recording.proto`; each malformed field has a named error.
+
+use std::time::SystemTime;
+
+use countersign_model::{Durability, Identity};
+use countersign_wire::{from_timestamp, to_timestamp, v1, v1::frame_body::Body};
+
+use crate::entry::{
+    Close, Entry, Frame, FrameKind, Intent, Open, Outcome, OutcomeKind, Payload, RecordedFact, Refusal, Reply,
+};
+
+/// How a stored frame can be malformed although its bytes are where they should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidFrame {
+    /// The body is no zstd frame of a permitted size, or holds no `FrameBody`.
+    #[error("the body cannot be read")]
+    Body,
+    /// The kind is unspecified or unknown, or is not that of the body.
+    #[error("the kind of frame is unknown or is not that of its body")]
+    Kind,
+    /// The time is missing or out of range.
+    #[error("the time is missing or out of range")]
+    At,
+    /// The operation or approval id is missing or malformed.
+    #[error("an id is missing or malformed")]
+    Id,
+    /// The outcome is missing or unknown.
+    #[error("the outcome is missing or unknown")]
+    Outcome,
+    /// The durability is unspecified or unknown.
+    #[error("the durability is unknown")]
+    Durability,
+    /// A hash is not 32 bytes long.
+    #[error("a hash has the wrong length")]
+    Hash,
+    /// The identity is unknown.
+    #[error("the identity is unknown")]
+    Identity,
+    /// The session of an open frame is missing.
+    #[error("the session is missing")]
+    Session,
+}
+
+pub(crate) fn header(
+    sequence: u64,
+    at: SystemTime,
+    durability: Durability,
+    entry: &Entry,
+) -> v1::FrameHeader {
+    v1::FrameHeader {
+        sequence,
+        kind: kind_to_wire(entry.kind()).into(),
+        at: Some(to_timestamp(at)),
+        operation_id: entry.operation().map(|id| id.to_string()).unwrap_or_default(),
+        approval_id: entry.approval().map(|id| id.to_string()).unwrap_or_default(),
+        outcome: entry.outcome().map_or(v1::Outcome::Unspecified, outcome_to_wire).into(),
+        durability: durability_to_wire(durability).into(),
+    }
+}
+
+pub(crate) fn frame(header: &v1::FrameHeader, body: v1::FrameBody) -> Result<Frame, InvalidFrame> {
+    let entry = entry(header, body.body.ok_or(InvalidFrame::Body)?)?;
+    if kind(header) != Some(entry.kind()) {
+        return Err(InvalidFrame::Kind);
+    }
+    Ok(Frame {
+        sequence: header.sequence,
+        at: from_timestamp(header.at.as_ref()).map_err(|_| InvalidFrame::At)?,
+        durability: durability(header).ok_or(InvalidFrame::Durability)?,
+        entry,
+    })
+}
+
+pub(crate) fn kind(header: &v1::FrameHeader) -> Option<FrameKind> {
+    match v1::FrameKind::try_from(header.kind).ok()? {
+        v1::FrameKind::Unspecified => None,
+        v1::FrameKind::Open => Some(FrameKind::Open),
+        v1::FrameKind::Intent => Some(FrameKind::Intent),
+        v1::FrameKind::Outcome => Some(FrameKind::Outcome),
+        v1::FrameKind::Reply => Some(FrameKind::Reply),
+        v1::FrameKind::Close => Some(FrameKind::Close),
+        v1::FrameKind::Refusal => Some(FrameKind::Refusal),
+    }
+}
+
+pub(crate) fn durability(header: &v1::FrameHeader) -> Option<Durability> {
+    match v1::RecordDurability::try_from(header.durability).ok()? {
+        v1::RecordDurability::Unspecified => None,
+        v1::RecordDurability::PageCache => Some(Durability::PageCache),
+        v1::RecordDurability::Fsync => Some(Durability::Fsync),
+    }
+}
+
+pub(crate) fn body(entry: &Entry) -> v1::FrameBody {
+    let body = match entry {
+        Entry::Open(open) => Body::Open(v1::OpenFrame {
+            session: Some(open.session.clone()),
+            policy_revision: open.policy_revision.clone(),
+        }),
+        Entry::Intent(intent) => Body::Intent(intent_to_wire(intent)),
+        Entry::Refusal(refusal) => Body::Refusal(refusal_to_wire(refusal)),
+        Entry::Reply(reply) => Body::Reply(v1::ReplyFrame {
+            bytes: reply.bytes,
+            rows: reply.rows,
+            sha256: reply.sha256.to_vec(),
+        }),
+        Entry::Outcome(outcome) => Body::Outcome(outcome_frame_to_wire(outcome)),
+        Entry::Close(close) => Body::Close(v1::CloseFrame {
+            reason: close.reason.clone(),
+            operations: close.operations,
+            refusals: close.refusals,
+        }),
+    };
+    v1::FrameBody { body: Some(body) }
+}
+
+fn intent_to_wire(intent: &Intent) -> v1::IntentFrame {
+    v1::IntentFrame {
+        protocol: intent.protocol.clone(),
+        kind: intent.kind.clone(),
+        payload: intent.payload.0.clone(),
+        facts: facts_to_wire(&intent.facts),
+        policies: intent.policies.clone(),
+        policy_revision: intent.policy_revision.clone(),
+        identity: intent.identity.map_or(v1::Identity::Unspecified, v1::Identity::from).into(),
+    }
+}
+
+fn refusal_to_wire(refusal: &Refusal) -> v1::RefusalFrame {
+    v1::RefusalFrame {
+        protocol: refusal.protocol.clone(),
+        kind: refusal.kind.clone(),
+        payload: refusal.payload.0.clone(),
+        facts: facts_to_wire(&refusal.facts),
+        policies: refusal.policies.clone(),
+        policy_revision: refusal.policy_revision.clone(),
+        reason: refusal.reason.clone(),
+    }
+}
+
+fn outcome_frame_to_wire(outcome: &Outcome) -> v1::OutcomeFrame {
+    v1::OutcomeFrame {
+        tags: outcome.tags.clone(),
+        error_code: outcome.error_code.clone(),
+        reply_bytes: outcome.reply_bytes,
+        reply_rows: outcome.reply_rows,
+        reply_sha256: outcome.reply_sha256.map(|hash| hash.to_vec()).unwrap_or_default(),
+        columns: outcome.columns.clone(),
+    }
+}
+
+fn entry(header: &v1::FrameHeader, body: Body) -> Result<Entry, InvalidFrame> {
+    Ok(match body {
+        Body::Open(open) => Entry::Open(Box::new(Open {
+            session: open.session.ok_or(InvalidFrame::Session)?,
+            policy_revision: open.policy_revision,
+        })),
+        Body::Intent(intent) => Entry::Intent(Box::new(intent_from_wire(header, intent)?)),
+        Body::Refusal(refusal) => Entry::Refusal(Box::new(refusal_from_wire(header, refusal)?)),
+        Body::Reply(reply) => Entry::Reply(Reply {
+            operation: required_id(&header.operation_id)?,
+            bytes: reply.bytes,
+            rows: reply.rows,
+            sha256: reply.sha256.try_into().map_err(|_| InvalidFrame::Hash)?,
+        }),
+        Body::Outcome(outcome) => Entry::Outcome(Box::new(outcome_from_wire(header, outcome)?)),
+        Body::Close(close) => Entry::Close(Close {
+            reason: close.reason,
+            operations: close.operations,
+            refusals: close.refusals,
+        }),
+    })
+}
+
+fn intent_from_wire(header: &v1::FrameHeader, wire: v1::IntentFrame) -> Result<Intent, InvalidFrame> {
+    let identity = match wire.identity {
+        0 => None,
+        other => Some(identity(other)?),
+    };
+    Ok(Intent {
+        operation: required_id(&header.operation_id)?,
+        approval: optional_id(&header.approval_id)?,
+        protocol: wire.protocol,
+        kind: wire.kind,
+        payload: Payload(wire.payload),
+        facts: facts_from_wire(wire.facts),
+        policies: wire.policies,
+        policy_revision: wire.policy_revision,
+        identity,
+    })
+}
+
+fn refusal_from_wire(header: &v1::FrameHeader, wire: v1::RefusalFrame) -> Result<Refusal, InvalidFrame> {
+    if outcome(header)? != OutcomeKind::Refused {
+        return Err(InvalidFrame::Outcome);
+    }
+    Ok(Refusal {
+        operation: required_id(&header.operation_id)?,
+        approval: optional_id(&header.approval_id)?,
+        protocol: wire.protocol,
+        kind: wire.kind,
+        payload: Payload(wire.payload),
+        facts: facts_from_wire(wire.facts),
+        policies: wire.policies,
+        policy_revision: wire.policy_revision,
+        reason: wire.reason,
+    })
+}
+
+fn outcome_from_wire(header: &v1::FrameHeader, wire: v1::OutcomeFrame) -> Result<Outcome, InvalidFrame> {
+    let reply_sha256 = match wire.reply_sha256.len() {
+        0 => None,
+        _ => Some(wire.reply_sha256.try_into().map_err(|_| InvalidFrame::Hash)?),
+    };
+    Ok(Outcome {
+        operation: required_id(&header.operation_id)?,
+        approval: optional_id(&header.approval_id)?,
+        outcome: outcome(header)?,
+        tags: wire.tags,
+        error_code: wire.error_code,
+        reply_bytes: wire.reply_bytes,
+        reply_rows: wire.reply_rows,
+        reply_sha256,
+        columns: wire.columns,
+    })
+}
+
+fn facts_to_wire(facts: &[RecordedFact]) -> Vec<v1::RecordedFact> {
+    let wire = |fact: &RecordedFact| v1::RecordedFact {
+        action: fact.action.clone(),
+        resource: fact.resource.clone(),
+    };
+    facts.iter().map(wire).collect()
+}
+
+fn facts_from_wire(facts: Vec<v1::RecordedFact>) -> Vec<RecordedFact> {
+    facts.into_iter().map(|fact| RecordedFact { action: fact.action, resource: fact.resource }).collect()
+}
+
+fn kind_to_wire(kind: FrameKind) -> v1::FrameKind {
+    match kind {
+        FrameKind::Open => v1::FrameKind::Open,
+        FrameKind::Intent => v1::FrameKind::Intent,
+        FrameKind::Outcome => v1::FrameKind::Outcome,
+        FrameKind::Reply => v1::FrameKind::Reply,
+        FrameKind::Close => v1::FrameKind::Close,
+        FrameKind::Refusal => v1::FrameKind::Refusal,
+    }
+}
+
+fn durability_to_wire(durability: Durability) -> v1::RecordDurability {
+    match durability {
+        Durability::PageCache => v1::RecordDurability::PageCache,
+        Durability::Fsync => v1::RecordDurability::Fsync,
+    }
+}
+
+fn outcome_to_wire(outcome: OutcomeKind) -> v1::Outcome {
+    match outcome {
+        OutcomeKind::Done => v1::Outcome::Done,
+        OutcomeKind::Refused => v1::Outcome::Refused,
+        OutcomeKind::NotSent => v1::Outcome::NotSent,
+        OutcomeKind::Unknown => v1::Outcome::Unknown,
+        OutcomeKind::Failed => v1::Outcome::Failed,
+    }
+}
+
+fn outcome(header: &v1::FrameHeader) -> Result<OutcomeKind, InvalidFrame> {
+    match v1::Outcome::try_from(header.outcome) {
+        Ok(v1::Outcome::Done) => Ok(OutcomeKind::Done),
+        Ok(v1::Outcome::Refused) => Ok(OutcomeKind::Refused),
+        Ok(v1::Outcome::NotSent) => Ok(OutcomeKind::NotSent),
+        Ok(v1::Outcome::Unknown) => Ok(OutcomeKind::Unknown),
+        Ok(v1::Outcome::Failed) => Ok(OutcomeKind::Failed),
+        Ok(v1::Outcome::Unspecified) | Err(_) => Err(InvalidFrame::Outcome),
+    }
+}
+
+fn identity(wire: i32) -> Result<Identity, InvalidFrame> {
+    let wire = v1::Identity::try_from(wire).map_err(|_| InvalidFrame::Identity)?;
+    Identity::try_from(wire).map_err(|_| InvalidFrame::Identity)
+}
+
+fn required_id<T: std::str::FromStr>(text: &str) -> Result<T, InvalidFrame> {
+    text.parse().map_err(|_| InvalidFrame::Id)
+}
+
+fn optional_id<T: std::str::FromStr>(text: &str) -> Result<Option<T>, InvalidFrame> {
+    if text.is_empty() { Ok(None) } else { required_id(text).map(Some) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+    use crate::fixture;
+
+    fn at() -> SystemTime {
+        UNIX_EPOCH + Duration::from_nanos(1_700_000_000_000_000_042)
+    }
+
+    #[test]
+    fn every_kind_round_trips() {
+        for (sequence, entry) in (0..).zip(fixture::one_of_each()) {
+            let wire = header(sequence, at(), Durability::Fsync, &entry);
+            let back = frame(&wire, body(&entry)).unwrap();
+            assert_eq!(back, Frame { sequence, at: at(), durability: Durability::Fsync, entry });
+        }
+    }
+
+    #[test]
+    fn each_malformed_field_has_its_name() {
+        let entry = fixture::outcome(countersign_model::OperationId::generate());
+        let with = |change: fn(&mut v1::FrameHeader)| {
+            let mut wire = header(0, at(), Durability::Fsync, &entry);
+            change(&mut wire);
+            frame(&wire, body(&entry)).expect_err("malformed")
+        };
+        assert_eq!(with(|h| h.kind = v1::FrameKind::Intent.into()), InvalidFrame::Kind);
+        assert_eq!(with(|h| h.kind = 0), InvalidFrame::Kind);
+        assert_eq!(with(|h| h.at = None), InvalidFrame::At);
+        assert_eq!(with(|h| h.operation_id.clear()), InvalidFrame::Id);
+        assert_eq!(with(|h| h.approval_id = "x".into()), InvalidFrame::Id);
+        assert_eq!(with(|h| h.outcome = 99), InvalidFrame::Outcome);
+        assert_eq!(with(|h| h.durability = 0), InvalidFrame::Durability);
+        let empty = v1::FrameBody { body: None };
+        assert_eq!(frame(&header(0, at(), Durability::Fsync, &entry), empty), Err(InvalidFrame::Body));
+    }
+}

@@ -1,0 +1,335 @@
+//! What a recording says, as plain values: six kinds of entries, and the frame that holds one.
+
+use std::{fmt, time::SystemTime};
+
+use countersign_model::{ApprovalId, Durability, Fact, Identity, OperationId, Resource};
+use countersign_wire::v1;
+
+/// Bytes of a caller. `Debug` shows their number alone: what an agent sends is never logged.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Payload(pub Vec<u8>);
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Payload({} bytes)", self.0.len())
+    }
+}
+
+/// A touched pair in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordedFact {
+    /// The action's id: `postgres:select`.
+    pub action: String,
+    /// Kind and path: `Table shop.public.customers`. Parts that are no plain identifiers are quoted.
+    pub resource: String,
+}
+
+/// The session opens: always the first entry.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Open {
+    /// Who, to what, from where, until when.
+    pub session: v1::Session,
+    /// Revision of the policies at hand.
+    pub policy_revision: String,
+}
+
+/// An operation, what it was taken to touch and what was decided; on record before a byte of it is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Intent {
+    /// The operation.
+    pub operation: OperationId,
+    /// The approval that it uses up.
+    pub approval: Option<ApprovalId>,
+    /// `postgres`.
+    pub protocol: String,
+    /// `query`, `connect`, `catalog`.
+    pub kind: String,
+    /// What is about to be sent.
+    pub payload: Payload,
+    /// What it touches.
+    pub facts: Vec<RecordedFact>,
+    /// Ids of the policies that determined the decision.
+    pub policies: Vec<String>,
+    /// Revision of the policies that were asked.
+    pub policy_revision: String,
+    /// The upstream identity that it is sent with; `None` where nothing is sent to the target.
+    pub identity: Option<Identity>,
+}
+
+/// An operation that was refused before anything was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The operation.
+    pub operation: OperationId,
+    /// The approval that was denied, expired or withdrawn.
+    pub approval: Option<ApprovalId>,
+    /// `postgres`.
+    pub protocol: String,
+    /// `query`, `connect`, `catalog`.
+    pub kind: String,
+    /// What was not sent.
+    pub payload: Payload,
+    /// What it touches, as far as that was told.
+    pub facts: Vec<RecordedFact>,
+    /// Ids of the policies that determined the decision.
+    pub policies: Vec<String>,
+    /// Revision of the policies that were asked.
+    pub policy_revision: String,
+    /// Stable snake_case word.
+    pub reason: String,
+}
+
+/// One batch of a reply: size and hash, no rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// The operation that it answers.
+    pub operation: OperationId,
+    /// Bytes sent to the client.
+    pub bytes: u64,
+    /// Rows in them.
+    pub rows: u64,
+    /// SHA-256 of what was sent to the client.
+    pub sha256: [u8; 32],
+}
+
+/// What became of an intent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OutcomeKind {
+    /// Sent, and the target answered to the end.
+    Done,
+    /// Policy, a person or a limit said no; nothing was sent.
+    Refused,
+    /// Permitted, and then not sent.
+    NotSent,
+    /// Sent, and whether it ran is not known.
+    Unknown,
+    /// Sent, and the target answered with an error.
+    Failed,
+}
+
+impl OutcomeKind {
+    /// Stable snake_case word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Refused => "refused",
+            Self::NotSent => "not_sent",
+            Self::Unknown => "unknown",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// The end of an operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The operation.
+    pub operation: OperationId,
+    /// The approval that it used up.
+    pub approval: Option<ApprovalId>,
+    /// What became of it.
+    pub outcome: OutcomeKind,
+    /// The protocol's words for what was done: `SELECT 3`.
+    pub tags: Vec<String>,
+    /// SQLSTATE or status of an error; empty if none.
+    pub error_code: String,
+    /// Bytes of the whole reply.
+    pub reply_bytes: u64,
+    /// Rows of the whole reply.
+    pub reply_rows: u64,
+    /// SHA-256 over the SHA-256 of each batch of the reply in order; `None` where there was none.
+    pub reply_sha256: Option<[u8; 32]>,
+    /// Names of the columns of the first result.
+    pub columns: Vec<String>,
+}
+
+impl Outcome {
+    /// An outcome of which nothing is known but its kind.
+    pub fn bare(operation: OperationId, approval: Option<ApprovalId>, outcome: OutcomeKind) -> Self {
+        Self {
+            operation,
+            approval,
+            outcome,
+            tags: Vec::new(),
+            error_code: String::new(),
+            reply_bytes: 0,
+            reply_rows: 0,
+            reply_sha256: None,
+            columns: Vec::new(),
+        }
+    }
+}
+
+/// The session ends: always the last entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Close {
+    /// `client`, `deadline`, `target`, `drain`, `crash`, …
+    pub reason: String,
+    /// Intents of the whole recording.
+    pub operations: u64,
+    /// Refusals of the whole recording.
+    pub refusals: u64,
+}
+
+/// One thing that is recorded.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Entry {
+    /// First of a recording.
+    Open(Box<Open>),
+    /// Before sending.
+    Intent(Box<Intent>),
+    /// Instead of sending.
+    Refusal(Box<Refusal>),
+    /// While answers come.
+    Reply(Reply),
+    /// Once per intent.
+    Outcome(Box<Outcome>),
+    /// Last of a recording.
+    Close(Close),
+}
+
+/// The kinds of entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FrameKind {
+    /// [`Entry::Open`].
+    Open,
+    /// [`Entry::Intent`].
+    Intent,
+    /// [`Entry::Refusal`].
+    Refusal,
+    /// [`Entry::Reply`].
+    Reply,
+    /// [`Entry::Outcome`].
+    Outcome,
+    /// [`Entry::Close`].
+    Close,
+}
+
+impl FrameKind {
+    /// Stable word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Intent => "intent",
+            Self::Refusal => "refusal",
+            Self::Reply => "reply",
+            Self::Outcome => "outcome",
+            Self::Close => "close",
+        }
+    }
+}
+
+impl Entry {
+    /// Its kind.
+    pub fn kind(&self) -> FrameKind {
+        match self {
+            Self::Open(_) => FrameKind::Open,
+            Self::Intent(_) => FrameKind::Intent,
+            Self::Refusal(_) => FrameKind::Refusal,
+            Self::Reply(_) => FrameKind::Reply,
+            Self::Outcome(_) => FrameKind::Outcome,
+            Self::Close(_) => FrameKind::Close,
+        }
+    }
+
+    /// The operation that it belongs to; open and close have none.
+    pub fn operation(&self) -> Option<OperationId> {
+        match self {
+            Self::Intent(intent) => Some(intent.operation),
+            Self::Refusal(refusal) => Some(refusal.operation),
+            Self::Reply(reply) => Some(reply.operation),
+            Self::Outcome(outcome) => Some(outcome.operation),
+            Self::Open(_) | Self::Close(_) => None,
+        }
+    }
+
+    /// The approval that it names.
+    pub fn approval(&self) -> Option<ApprovalId> {
+        match self {
+            Self::Intent(intent) => intent.approval,
+            Self::Refusal(refusal) => refusal.approval,
+            Self::Outcome(outcome) => outcome.approval,
+            Self::Open(_) | Self::Reply(_) | Self::Close(_) => None,
+        }
+    }
+
+    /// What became of the operation, where the entry says so.
+    pub fn outcome(&self) -> Option<OutcomeKind> {
+        match self {
+            Self::Outcome(outcome) => Some(outcome.outcome),
+            Self::Refusal(_) => Some(OutcomeKind::Refused),
+            Self::Open(_) | Self::Intent(_) | Self::Reply(_) | Self::Close(_) => None,
+        }
+    }
+}
+
+/// An entry with its place, its time and its level.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Frame {
+    /// Counts from 0 over the whole recording.
+    pub sequence: u64,
+    /// By the edge's clock.
+    pub at: SystemTime,
+    /// The level at which it was accepted as recorded.
+    pub durability: Durability,
+    /// What it says.
+    pub entry: Entry,
+}
+
+impl From<&Fact> for RecordedFact {
+    fn from(fact: &Fact) -> Self {
+        Self { action: fact.action.as_str().to_owned(), resource: in_words(&fact.resource) }
+    }
+}
+
+fn in_words(resource: &Resource) -> String {
+    match resource {
+        Resource::Target => "Target".to_owned(),
+        Resource::Database { database } => path("Database", &[database]),
+        Resource::Table { database, schema, table } => path("Table", &[database, schema, table]),
+        Resource::Column { database, schema, table, column } => {
+            path("Column", &[database, schema, table, column])
+        }
+        Resource::Function { database, schema, function } => path("Function", &[database, schema, function]),
+        Resource::Setting { database, setting } => path("Setting", &[database, setting]),
+    }
+}
+
+fn path(kind: &str, parts: &[&str]) -> String {
+    let parts: Vec<String> = parts.iter().map(|part| plain_or_quoted(part)).collect();
+    format!("{kind} {}", parts.join("."))
+}
+
+/// Quoted as Rust text unless plain, so that a dot or a control character in a name cannot mislead a reader.
+fn plain_or_quoted(part: &str) -> String {
+    let plain = !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '$');
+    if plain { part.to_owned() } else { format!("{part:?}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use countersign_model::Action;
+
+    use super::*;
+
+    #[test]
+    fn facts_read_as_kind_and_path() {
+        let table = |table: &str| Fact {
+            action: Action::PostgresSelect,
+            resource: Resource::Table {
+                database: "shop".into(),
+                schema: "public".into(),
+                table: table.into(),
+            },
+        };
+        let words = |name| RecordedFact::from(&table(name)).resource;
+        assert_eq!(words("customers"), "Table shop.public.customers");
+        assert_eq!(words("a.b"), r#"Table shop.public."a.b""#);
+        assert_eq!(words("x\u{202e}y"), r#"Table shop.public."x\u{202e}y""#);
+    }
+
+    #[test]
+    fn debug_does_not_show_payload() {
+        assert_eq!(format!("{:?}", Payload(b"SELECT 'secret'".to_vec())), "Payload(15 bytes)");
+    }
+}

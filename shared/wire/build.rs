@@ -8,8 +8,13 @@ const PROTO_ROOT: &str = "../../proto";
 const PROTOS: [&str; 5] = ["session", "policy", "recording", "edge", "admin"];
 
 /// Messages that carry a bearer secret: their `Debug` is written by hand and shows none of it.
-const SECRET: [&str; 5] =
-    ["EnrolRequest", "OpenSessionRequest", "MintedCredential", "CreateJoinTokenResponse", "IssueTokenResponse"];
+const SECRET: [&str; 5] = [
+    "EnrolRequest",
+    "OpenSessionRequest",
+    "MintedCredential",
+    "CreateJoinTokenResponse",
+    "IssueTokenResponse",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed={PROTO_ROOT}");

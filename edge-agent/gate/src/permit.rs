@@ -118,11 +118,7 @@ impl InFlight {
     /// # Errors
     /// [`Reason::Unmaskable`] if anything must be masked: the default is to refuse, never to let it pass.
     pub fn mask(&self, batch: Batch) -> Result<Masked<Batch>, Refusal> {
-        if self.obligations.mask.is_empty() {
-            Ok(Masked { inner: batch })
-        } else {
-            Err(unmaskable())
-        }
+        if self.obligations.mask.is_empty() { Ok(Masked { inner: batch }) } else { Err(unmaskable()) }
     }
 }
 

@@ -9,8 +9,8 @@ use std::{
 };
 
 use countersign_model::{
-    Decision, Durability, Fact, Identity, OperationContext, OperationId, Reason, Refusal, Secret, SessionFacts,
-    SessionId,
+    Decision, Durability, Fact, Identity, OperationContext, OperationId, Reason, Refusal, Secret,
+    SessionFacts, SessionId,
 };
 
 use crate::{Entry, OpenRequest};
@@ -91,6 +91,9 @@ pub enum JournalError {
     /// The spool has no room.
     #[error("the spool is full")]
     Full,
+    /// The entry is larger than a record may be.
+    #[error("the entry is larger than a record may be")]
+    TooLarge,
     /// The spool could not be written, now or earlier in this recording.
     #[error("the spool cannot be written")]
     Unavailable,
@@ -100,7 +103,12 @@ impl JournalError {
     /// The refusal that a client gets.
     pub fn refusal(self) -> Refusal {
         match self {
-            Self::Full => Refusal::denied(Reason::SpoolFull, "the recording has no room, so nothing was sent"),
+            Self::Full => {
+                Refusal::denied(Reason::SpoolFull, "the recording has no room, so nothing was sent")
+            }
+            Self::TooLarge => {
+                Refusal::denied(Reason::OverLimit, "it is too large to be recorded, so nothing was sent")
+            }
             Self::Unavailable => {
                 Refusal::denied(Reason::JournalUnavailable, "it could not be recorded, so nothing was sent")
             }

@@ -4,12 +4,13 @@ use std::{net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
 use countersign_model::{
-    Action, Decision, Durability, Fact, Identity, Name, Obligations, OperationContext, OperationId, Reason, Refusal,
-    Resource, Secret, SessionFacts, Verdict,
+    Action, Decision, Durability, Fact, Identity, Name, Obligations, OperationContext, OperationId, Reason,
+    Refusal, Resource, Secret, SessionFacts, Verdict,
 };
 
 use crate::{
-    Batch, CloseReason, Completion, Entry, InFlight, Masked, Operation, OperationKind, Outcome, Permit, Recorded,
+    Batch, CloseReason, Completion, Entry, InFlight, Masked, Operation, OperationKind, Outcome, Permit,
+    Recorded,
     permit::unmaskable,
     ports::{Authority, Credential, Decider, Journal, Ports, Recorder},
 };

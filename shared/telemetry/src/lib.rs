@@ -11,7 +11,8 @@ use tracing_subscriber::{EnvFilter, fmt, prelude::*};
 ///
 /// A second call does nothing: an all-in-one process has one log.
 pub fn init() {
-    let filter = EnvFilter::try_from_env("COUNTERSIGN_LOG").unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
+    let filter =
+        EnvFilter::try_from_env("COUNTERSIGN_LOG").unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
     let registry = tracing_subscriber::registry().with(filter);
     let layer = fmt::layer().with_writer(std::io::stderr).with_target(false);
     // `Err` means that a subscriber is there already.

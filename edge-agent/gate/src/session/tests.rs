@@ -1,4 +1,7 @@
-#![allow(clippy::arc_with_non_send_sync, reason = "sessions share their ports by Arc; this world lives on one thread")]
+#![allow(
+    clippy::arc_with_non_send_sync,
+    reason = "sessions share their ports by Arc; this world lives on one thread"
+)]
 
 use std::{
     cell::RefCell,
@@ -6,9 +9,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use countersign_model::{
-    Hold, Principal, PrincipalKind, RecordingId, Requirement, SessionId,
-};
+use countersign_model::{Hold, Principal, PrincipalKind, RecordingId, Requirement, SessionId};
 
 use super::*;
 use crate::{

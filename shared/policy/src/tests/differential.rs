@@ -1,7 +1,7 @@
 //! The same question to us and to Cedar: we select policies by scope and merge, Cedar walks all of them. Its side
 //! also checks every entity and request against the schema, so ours are what the schema promises.
 
-use std::{collections::BTreeSet, sync::LazyLock, time::Instant};
+use std::{collections::BTreeSet, sync::LazyLock};
 
 use cedar_policy::{
     Authorizer, Decision as CedarDecision, Effect, Entities, PolicySet, Request, Response, Schema,
@@ -11,9 +11,9 @@ use countersign_model::{Action, Fact, PrincipalKind, Reason, Resource, SessionFa
 use proptest::prelude::*;
 
 use super::{
-    SHOP, agent, column, database, fact, now, operation, principal, select, session_of, setting, table,
+    agent, column, database, fact, now, operation, principal, session_of, setting, table,
 };
-use super::{compile, decide, try_compile};
+use super::{compile, decide};
 use crate::{CompiledPolicies, SCHEMA, context::Surroundings, entity::applies};
 
 static SCHEMA_READ: LazyLock<Schema> = LazyLock::new(|| Schema::from_cedarschema_str(SCHEMA).unwrap().0);

@@ -1,0 +1,104 @@
+//! The gate's records in the words of a recording.
+
+use countersign_gate as gate;
+use countersign_model::{Determining, Fact, SessionFacts};
+use countersign_recording as recording;
+use countersign_wire::{to_timestamp, v1};
+
+/// Recordings name the protocol with each operation; every session of this edge speaks the same.
+const PROTOCOL: &str = "postgres";
+
+/// The first entry of a session's recording.
+pub(crate) fn open(
+    session: &SessionFacts,
+    client_user: &str,
+    edge: &str,
+    revision: String,
+) -> recording::Entry {
+    let session = v1::Session {
+        id: session.session.to_string(),
+        recording_id: session.recording.to_string(),
+        principal: Some((&*session.principal).into()),
+        token_id: session.token_id.to_string(),
+        zone: session.zone.to_string(),
+        target: session.target.to_string(),
+        edge: edge.to_owned(),
+        client_address: session.client.map(|address| address.to_string()).unwrap_or_default(),
+        client_user: client_user.to_owned(),
+        opened_at: Some(to_timestamp(std::time::SystemTime::now())),
+        deadline: Some(to_timestamp(session.deadline)),
+        closed_at: None,
+        state: v1::SessionState::Open.into(),
+    };
+    recording::Entry::Open(Box::new(recording::Open { session, policy_revision: revision }))
+}
+
+/// Any entry after the first.
+pub(crate) fn entry(entry: gate::Entry<'_>) -> recording::Entry {
+    match entry {
+        gate::Entry::Intent { operation, kind, identity, payload, facts, policies, revision } => {
+            recording::Entry::Intent(Box::new(recording::Intent {
+                operation,
+                approval: None,
+                protocol: PROTOCOL.to_owned(),
+                kind: kind.as_str().to_owned(),
+                payload: recording::Payload(payload.to_vec()),
+                facts: in_words(facts),
+                policies: names(policies),
+                policy_revision: revision.to_owned(),
+                identity: Some(identity),
+            }))
+        }
+        gate::Entry::Refusal { operation, kind, payload, facts, policies, revision, reason } => {
+            recording::Entry::Refusal(Box::new(recording::Refusal {
+                operation,
+                approval: None,
+                protocol: PROTOCOL.to_owned(),
+                kind: kind.as_str().to_owned(),
+                payload: recording::Payload(payload.to_vec()),
+                facts: in_words(facts),
+                policies: names(policies),
+                policy_revision: revision.to_owned(),
+                reason: reason.as_str().to_owned(),
+            }))
+        }
+        gate::Entry::Reply { operation, bytes, rows, sha256 } => {
+            recording::Entry::Reply(recording::Reply { operation, bytes, rows, sha256 })
+        }
+        gate::Entry::Outcome { operation, outcome, completion, bytes, rows, sha256 } => {
+            recording::Entry::Outcome(Box::new(recording::Outcome {
+                operation,
+                approval: None,
+                outcome: outcome_kind(outcome),
+                tags: completion.tags.clone(),
+                error_code: completion.error_code.clone().unwrap_or_default(),
+                reply_bytes: bytes,
+                reply_rows: rows,
+                reply_sha256: (bytes > 0).then_some(sha256),
+                columns: completion.columns.clone(),
+            }))
+        }
+        gate::Entry::Close { reason, operations, refusals } => recording::Entry::Close(recording::Close {
+            reason: reason.as_str().to_owned(),
+            operations,
+            refusals,
+        }),
+    }
+}
+
+fn outcome_kind(outcome: gate::Outcome) -> recording::OutcomeKind {
+    match outcome {
+        gate::Outcome::Done => recording::OutcomeKind::Done,
+        gate::Outcome::Failed => recording::OutcomeKind::Failed,
+        gate::Outcome::NotSent => recording::OutcomeKind::NotSent,
+        gate::Outcome::Unknown => recording::OutcomeKind::Unknown,
+    }
+}
+
+fn in_words(facts: &[Fact]) -> Vec<recording::RecordedFact> {
+    facts.iter().map(Into::into).collect()
+}
+
+fn names(policies: &[Determining]) -> Vec<String> {
+    policies.iter().map(|determining| determining.policy.to_string()).collect()
+}

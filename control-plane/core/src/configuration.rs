@@ -1,0 +1,74 @@
+//! What an edge must know: the targets of its own zone, and the policies.
+
+use countersign_model::{Identity, Name};
+use countersign_wire::v1;
+use tokio::sync::watch;
+
+use std::sync::Arc;
+
+use crate::{Core, in_force::InForce};
+
+/// PostgreSQL's port.
+const DEFAULT_PORT: u32 = 5432;
+/// PostgreSQL's own default, written out so that it is pinned.
+const DEFAULT_SEARCH_PATH: &str = "\"$user\", public";
+
+/// The configuration of one zone as it changes.
+#[derive(Debug)]
+pub struct Configurations {
+    zone: Name,
+    in_force: watch::Receiver<Arc<InForce>>,
+}
+
+impl Configurations {
+    /// What is in force now.
+    pub fn current(&mut self) -> v1::Configuration {
+        let in_force = self.in_force.borrow_and_update().clone();
+        configuration(&self.zone, &in_force)
+    }
+
+    /// Waits for a change and returns what is in force then; changes in quick succession come as one. `None` once
+    /// the core is gone. Cancellation safe.
+    pub async fn changed(&mut self) -> Option<v1::Configuration> {
+        self.in_force.changed().await.ok()?;
+        Some(self.current())
+    }
+}
+
+impl Core {
+    /// The configuration of a zone, now and at each change.
+    pub fn configurations(&self, zone: Name) -> Configurations {
+        Configurations { zone, in_force: self.in_force.subscribe() }
+    }
+}
+
+fn configuration(zone: &Name, in_force: &InForce) -> v1::Configuration {
+    let of_zone = in_force.declared.targets.iter().filter(|(_, spec)| spec.zone == zone.as_str());
+    v1::Configuration {
+        targets: of_zone.filter_map(|(name, spec)| target(name, spec)).collect(),
+        policies: Some(in_force.signed.clone()),
+        zone: zone.to_string(),
+    }
+}
+
+fn target(name: &Name, spec: &v1::TargetSpec) -> Option<v1::TargetConfiguration> {
+    let postgres = spec.postgres.as_ref()?;
+    let identities = [(Identity::Standing, &spec.standing), (Identity::Metadata, &spec.metadata)];
+    let identities = identities.into_iter().filter_map(|(identity, spec)| {
+        let login_role = spec.as_ref()?.login_role.clone();
+        Some(v1::IdentityConfiguration { identity: v1::Identity::from(identity).into(), login_role })
+    });
+    Some(v1::TargetConfiguration {
+        name: name.to_string(),
+        protocol: "postgres".into(),
+        host: postgres.host.clone(),
+        port: if postgres.port == 0 { DEFAULT_PORT } else { postgres.port },
+        database: postgres.database.clone(),
+        ca_pem: postgres.ca_pem.clone(),
+        search_path: match postgres.search_path.as_str() {
+            "" => DEFAULT_SEARCH_PATH.into(),
+            path => path.to_owned(),
+        },
+        identities: identities.collect(),
+    })
+}

@@ -1,0 +1,101 @@
+//! Everything that admins declared, decoded: the one form against which a change is validated.
+
+use std::collections::BTreeMap;
+
+use countersign_model::Name;
+use countersign_store::{Resource, ResourceKind, Snapshot};
+use countersign_wire::v1::{self, resource::Spec};
+use prost::Message as _;
+
+/// A stored spec that does not decode.
+#[derive(Debug, thiserror::Error)]
+#[error("an invalid {} {name}: {fault}", kind.as_str())]
+pub struct InvalidSpec {
+    /// Its kind.
+    pub kind: ResourceKind,
+    /// Its name.
+    pub name: String,
+    /// What is wrong.
+    pub fault: String,
+}
+
+/// All resources, by kind and name.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Declared {
+    /// The store's count of changes.
+    pub(crate) generation: u64,
+    pub(crate) zones: BTreeMap<Name, v1::ZoneSpec>,
+    pub(crate) targets: BTreeMap<Name, v1::TargetSpec>,
+    pub(crate) agents: BTreeMap<Name, v1::AgentSpec>,
+    pub(crate) bundles: BTreeMap<Name, v1::PolicyBundleSpec>,
+}
+
+impl Declared {
+    pub(crate) fn read(snapshot: &Snapshot) -> Result<Self, InvalidSpec> {
+        let mut declared = Self { generation: snapshot.generation, ..Self::default() };
+        for resource in &snapshot.resources {
+            let spec = decode(resource).ok_or_else(|| InvalidSpec {
+                kind: resource.kind,
+                name: resource.name.to_string(),
+                fault: "its spec does not decode".into(),
+            })?;
+            declared.put(resource.name.clone(), spec);
+        }
+        Ok(declared)
+    }
+
+    pub(crate) fn put(&mut self, name: Name, spec: Spec) {
+        match spec {
+            Spec::Zone(spec) => drop(self.zones.insert(name, spec)),
+            Spec::Target(spec) => drop(self.targets.insert(name, spec)),
+            Spec::Agent(spec) => drop(self.agents.insert(name, spec)),
+            Spec::PolicyBundle(spec) => drop(self.bundles.insert(name, spec)),
+        }
+    }
+
+    pub(crate) fn remove(&mut self, kind: ResourceKind, name: &Name) {
+        match kind {
+            ResourceKind::Zone => drop(self.zones.remove(name)),
+            ResourceKind::Target => drop(self.targets.remove(name)),
+            ResourceKind::Agent => drop(self.agents.remove(name)),
+            ResourceKind::PolicyBundle => drop(self.bundles.remove(name)),
+        }
+    }
+}
+
+/// The kind that a spec is of.
+pub(crate) fn kind_of(spec: &Spec) -> ResourceKind {
+    match spec {
+        Spec::Zone(_) => ResourceKind::Zone,
+        Spec::Target(_) => ResourceKind::Target,
+        Spec::Agent(_) => ResourceKind::Agent,
+        Spec::PolicyBundle(_) => ResourceKind::PolicyBundle,
+    }
+}
+
+/// A spec as it is stored.
+pub(crate) fn encode(spec: &Spec) -> Vec<u8> {
+    match spec {
+        Spec::Zone(spec) => spec.encode_to_vec(),
+        Spec::Target(spec) => spec.encode_to_vec(),
+        Spec::Agent(spec) => spec.encode_to_vec(),
+        Spec::PolicyBundle(spec) => spec.encode_to_vec(),
+    }
+}
+
+/// A stored spec.
+pub(crate) fn decode(resource: &Resource) -> Option<Spec> {
+    let bytes = resource.spec.as_slice();
+    let spec = match resource.kind {
+        ResourceKind::Zone => Spec::Zone(v1::ZoneSpec::decode(bytes).ok()?),
+        ResourceKind::Target => Spec::Target(v1::TargetSpec::decode(bytes).ok()?),
+        ResourceKind::Agent => Spec::Agent(v1::AgentSpec::decode(bytes).ok()?),
+        ResourceKind::PolicyBundle => Spec::PolicyBundle(v1::PolicyBundleSpec::decode(bytes).ok()?),
+    };
+    Some(spec)
+}
+
+/// A resource as admins see it.
+pub(crate) fn message(kind: ResourceKind, name: &Name, spec: Spec, version: u64) -> v1::Resource {
+    v1::Resource { kind: kind.as_str().to_owned(), name: name.to_string(), spec: Some(spec), version }
+}

@@ -1,0 +1,181 @@
+//! Admins declare; what validates takes effect at once, everywhere that is attached.
+
+use std::sync::Arc;
+
+use countersign_model::Name;
+use countersign_store::{Change, Expected, ResourceKind, StoreError};
+use countersign_wire::v1::{self, resource::Spec};
+
+use crate::{
+    Admin, Core, ResourceError,
+    declared::{self, Declared},
+    in_force::InForce,
+    listing, validate,
+};
+
+impl Core {
+    /// Creates or replaces a resource by kind and name. With `dry_run` it validates and says what would change.
+    ///
+    /// # Errors
+    /// [`ResourceError`]; then nothing has changed.
+    pub async fn apply(
+        &self,
+        admin: &Admin,
+        resource: v1::Resource,
+        dry_run: bool,
+    ) -> Result<(v1::Resource, v1::Change), ResourceError> {
+        let (name, spec) = identify(resource)?;
+        let kind = declared::kind_of(&spec);
+        let _changing = self.changing.lock().await;
+        let declared = Declared::read(&self.parts.store.snapshot().await?).map_err(unreadable)?;
+        let spec = validate::check(&name, spec, &declared).map_err(ResourceError::Invalid)?;
+        let present = self.present(kind, &name).await?;
+        if dry_run {
+            return Ok(foresee(kind, &name, spec, present));
+        }
+        let expected = present.as_ref().map_or(Expected::Absent, |(version, _)| Expected::Version(*version));
+        let put = self.parts.store.put_resource(kind, &name, declared::encode(&spec), expected).await?;
+        if put.change != Change::Unchanged {
+            self.put_in_force().await?;
+        }
+        let change = change(put.change);
+        let subject = format!("{}/{name}", kind.as_str());
+        let version = put.version.to_string();
+        let detail = [("change", change.as_str_name()), ("version", version.as_str())];
+        self.audit(&admin.actor, "resource.applied", &subject, &detail).await?;
+        Ok((declared::message(kind, &name, spec, put.version), change))
+    }
+
+    /// Removes a resource that nothing else depends on.
+    ///
+    /// # Errors
+    /// [`ResourceError`]; then nothing has changed.
+    pub async fn delete(&self, admin: &Admin, kind: &str, name: &str) -> Result<(), ResourceError> {
+        let (kind, name) = key(kind, name)?;
+        let _changing = self.changing.lock().await;
+        let mut declared = Declared::read(&self.parts.store.snapshot().await?).map_err(unreadable)?;
+        let (version, _) = self.present(kind, &name).await?.ok_or(ResourceError::NotFound)?;
+        if kind == ResourceKind::Zone {
+            self.check_zone_unused(&name, &declared).await?;
+        }
+        declared.remove(kind, &name);
+        self.parts.store.delete_resource(kind, &name, Expected::Version(version)).await?;
+        self.put_in_force().await?;
+        let subject = format!("{}/{name}", kind.as_str());
+        self.audit(&admin.actor, "resource.deleted", &subject, &[]).await?;
+        Ok(())
+    }
+
+    /// One resource.
+    ///
+    /// # Errors
+    /// [`ResourceError::NotFound`], among others.
+    pub async fn get(&self, kind: &str, name: &str) -> Result<v1::Resource, ResourceError> {
+        let (kind, name) = key(kind, name)?;
+        let stored = self.parts.store.resource(kind, &name).await?;
+        let spec = declared::decode(&stored).ok_or(ResourceError::NotFound)?;
+        Ok(declared::message(kind, &name, spec, stored.version))
+    }
+
+    /// A page of the resources of a kind, by name.
+    ///
+    /// # Errors
+    /// [`ResourceError::Invalid`] for an unknown kind or a foreign page token.
+    pub async fn list(
+        &self,
+        kind: &str,
+        size: u32,
+        token: &str,
+    ) -> Result<v1::ListResourcesResponse, ResourceError> {
+        let kind = known_kind(kind)?;
+        let (after, limit) =
+            listing::page::<Name>(size, token).map_err(|error| ResourceError::Invalid(error.to_string()))?;
+        let page = self.parts.store.resources(kind, after.as_ref(), limit).await?;
+        let resources = page.items.iter().filter_map(|stored| {
+            let spec = declared::decode(stored)?;
+            Some(declared::message(kind, &stored.name, spec, stored.version))
+        });
+        Ok(v1::ListResourcesResponse {
+            resources: resources.collect(),
+            next_page_token: listing::token(page.next),
+        })
+    }
+
+    /// Version and spec of what is there now.
+    async fn present(&self, kind: ResourceKind, name: &Name) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
+        match self.parts.store.resource(kind, name).await {
+            Ok(stored) => Ok(Some((stored.version, stored.spec))),
+            Err(StoreError::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn check_zone_unused(&self, zone: &Name, declared: &Declared) -> Result<(), ResourceError> {
+        if let Some((target, _)) = declared.targets.iter().find(|(_, spec)| spec.zone == zone.as_str()) {
+            return Err(ResourceError::InUse(format!("target {target} is in this zone")));
+        }
+        match self.parts.store.edges().await?.into_iter().find(|edge| edge.zone == *zone) {
+            Some(edge) => Err(ResourceError::InUse(format!("edge {} is enrolled in this zone", edge.name))),
+            None => Ok(()),
+        }
+    }
+
+    /// Reads what is stored and makes it what is in force; every attached edge hears of it.
+    async fn put_in_force(&self) -> Result<(), ResourceError> {
+        let declared = Declared::read(&self.parts.store.snapshot().await?).map_err(unreadable)?;
+        let before = self.in_force.borrow().clone();
+        let next = InForce::build(declared, Some(&before), &self.parts.deployment_key, self.now())
+            .map_err(unreadable)?;
+        self.in_force.send_replace(Arc::new(next));
+        Ok(())
+    }
+}
+
+fn identify(resource: v1::Resource) -> Result<(Name, Spec), ResourceError> {
+    let (kind, name) = key(&resource.kind, &resource.name)?;
+    let spec = resource.spec.ok_or_else(|| ResourceError::Invalid("the spec is missing".into()))?;
+    if declared::kind_of(&spec) == kind {
+        Ok((name, spec))
+    } else {
+        Err(ResourceError::Invalid(format!("the spec is not one of a {}", kind.as_str())))
+    }
+}
+
+fn key(kind: &str, name: &str) -> Result<(ResourceKind, Name), ResourceError> {
+    let name = name
+        .parse()
+        .map_err(|error: countersign_model::NameError| ResourceError::Invalid(error.to_string()))?;
+    Ok((known_kind(kind)?, name))
+}
+
+fn known_kind(kind: &str) -> Result<ResourceKind, ResourceError> {
+    ResourceKind::from_word(kind)
+        .ok_or_else(|| ResourceError::Invalid("the kind must be Zone, Target, Agent or PolicyBundle".into()))
+}
+
+fn foresee(
+    kind: ResourceKind,
+    name: &Name,
+    spec: Spec,
+    present: Option<(u64, Vec<u8>)>,
+) -> (v1::Resource, v1::Change) {
+    let (version, change) = match present {
+        None => (0, v1::Change::Created),
+        Some((version, stored)) if stored == declared::encode(&spec) => (version, v1::Change::Unchanged),
+        Some((version, _)) => (version, v1::Change::Updated),
+    };
+    (declared::message(kind, name, spec, version), change)
+}
+
+fn change(change: Change) -> v1::Change {
+    match change {
+        Change::Created => v1::Change::Created,
+        Change::Updated => v1::Change::Updated,
+        Change::Unchanged => v1::Change::Unchanged,
+    }
+}
+
+/// What was stored once validated; if it does not decode now, the store is at fault, not the admin.
+fn unreadable(error: crate::declared::InvalidSpec) -> ResourceError {
+    ResourceError::Store(StoreError::unavailable(error))
+}

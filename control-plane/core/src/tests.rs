@@ -1,0 +1,242 @@
+//! The use cases over the real embedded store and file archive, with an Entra of a few lines.
+
+mod ingest;
+mod join;
+mod resources;
+mod sessions;
+
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use async_trait::async_trait;
+use countersign_archive::FileArchive;
+use countersign_entra::{MintError, MintRequest, Minted, TokenError, ValidatedToken};
+use countersign_model::{PrincipalKind, Secret};
+use countersign_pki::{Ca, DeploymentKey, EdgeIdentity, EdgeKey};
+use countersign_store_embedded::EmbeddedStore;
+use countersign_wire::v1::{self, resource::Spec};
+use ed25519_dalek::SigningKey;
+use tempfile::TempDir;
+
+use crate::*;
+
+const TENANT: &str = "11111111-1111-4111-8111-111111111111";
+const READER: &str = "22222222-2222-4222-8222-222222222222";
+const READER_APP: &str = "33333333-3333-4333-8333-333333333333";
+const STANDING: &str = "44444444-4444-4444-8444-444444444444";
+const METADATA: &str = "55555555-5555-4555-8555-555555555555";
+const PERMIT: &str = "permit (principal == Agent::\"reader\", action == Action::\"connect\", resource);";
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Tokens read `audience/kind/oid/uti/seconds of life/roles`; anything else has a bad signature.
+struct FakeEntra {
+    fails_with: Mutex<Option<MintError>>,
+    asked: Mutex<Vec<(String, String, String)>>,
+}
+
+#[async_trait]
+impl Tokens for FakeEntra {
+    async fn validate(
+        &self,
+        token: &str,
+        audience: &str,
+        now: SystemTime,
+    ) -> Result<ValidatedToken, TokenError> {
+        let [aud, kind, oid, uti, life, roles] = token.split('/').collect::<Vec<_>>()[..] else {
+            return Err(if token == "outage" { TokenError::KeysUnavailable } else { TokenError::Signature });
+        };
+        if aud != audience {
+            return Err(TokenError::Audience);
+        }
+        Ok(ValidatedToken {
+            tenant_id: TENANT.into(),
+            object_id: oid.into(),
+            app_id: Some(READER_APP.into()),
+            kind: match kind {
+                "agent" => PrincipalKind::Agent,
+                "for-user" => PrincipalKind::AgentForUser,
+                _ => PrincipalKind::User,
+            },
+            roles: roles.split(',').map(str::to_owned).collect(),
+            token_id: uti.into(),
+            expires_at: now + Duration::from_secs(life.parse().unwrap()),
+        })
+    }
+}
+
+#[async_trait]
+impl Minting for FakeEntra {
+    async fn mint(&self, request: MintRequest<'_>, now: SystemTime) -> Result<Minted, MintError> {
+        let asked = (request.client_id.to_owned(), request.subject.to_owned(), request.resource.to_owned());
+        self.asked.lock().unwrap().push(asked);
+        match self.fails_with.lock().unwrap().clone() {
+            Some(error) => Err(error),
+            None => Ok(Minted { token: Secret::new("minted".into()), expires_at: now + HOUR }),
+        }
+    }
+}
+
+struct Bench {
+    core: Arc<Core>,
+    entra: Arc<FakeEntra>,
+    now: Arc<Mutex<SystemTime>>,
+    folder: TempDir,
+}
+
+impl Bench {
+    async fn empty() -> Self {
+        Self::new(false).await
+    }
+
+    async fn new(one_zone_per_token: bool) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let now = Arc::new(Mutex::new(UNIX_EPOCH + Duration::from_secs(1_800_000_000)));
+        let entra = Arc::new(FakeEntra { fails_with: Mutex::default(), asked: Mutex::default() });
+        let clock = now.clone();
+        let core = Core::start(Parts {
+            store: Arc::new(EmbeddedStore::open(&folder.path().join("store.redb")).unwrap()),
+            archive: Arc::new(FileArchive::open(folder.path().join("archive")).unwrap()),
+            tokens: entra.clone(),
+            minting: entra.clone(),
+            ca: Arc::new(
+                Ca::load_or_create(folder.path(), &"acme".parse().unwrap(), *now.lock().unwrap()).unwrap(),
+            ),
+            deployment_key: Arc::new(DeploymentKey::load_or_create(&folder.path().join("key.pem")).unwrap()),
+            settings: Settings {
+                tenant_id: TENANT.into(),
+                lease: Duration::from_secs(300),
+                one_zone_per_token,
+            },
+            clock: Arc::new(move || *clock.lock().unwrap()),
+        });
+        Self { core: Arc::new(core.await.unwrap()), entra, now, folder }
+    }
+
+    /// Zones `dev` and `prod` of audience `gateway`, target `shop` in `dev`, agent `reader`, and a permit to connect.
+    async fn furnished(one_zone_per_token: bool) -> Self {
+        let bench = Self::new(one_zone_per_token).await;
+        for zone in ["dev", "prod"] {
+            bench.apply(zone_named(zone)).await.unwrap();
+        }
+        bench.apply(shop()).await.unwrap();
+        bench.apply(reader()).await.unwrap();
+        bench.apply(bundle("base", PERMIT)).await.unwrap();
+        bench
+    }
+
+    async fn apply(&self, resource: v1::Resource) -> Result<v1::Change, ResourceError> {
+        self.core.apply(&self.admin().await, resource, false).await.map(|(_, change)| change)
+    }
+
+    async fn admin(&self) -> Admin {
+        self.core.admin("admin/user/o/u/60/countersign.admin", "admin").await.unwrap()
+    }
+
+    fn pass(&self, time: Duration) {
+        *self.now.lock().unwrap() += time;
+    }
+
+    /// An edge that is enrolled and attached.
+    async fn edge(&self, zone: &str, name: &str) -> Edge {
+        let (token, _) = self.core.create_join_token(&self.admin().await, zone, None).await.unwrap();
+        let key = EdgeKey::generate().unwrap();
+        let enrolled = self.core.enrol(token.expose(), &key.csr_der().unwrap(), name).await.unwrap();
+        let peer = EdgeIdentity::from_certificate_der(&enrolled.certificate_chain[0]).unwrap();
+        let edge = Edge { peer, key, boot: [7; 16], signing: SigningKey::from_bytes(&[9; 32]) };
+        edge.attach(self).await;
+        edge
+    }
+
+    async fn audited(&self, action: &str) -> usize {
+        let entries = self.core.parts.store.audit(1, 1000).await.unwrap();
+        entries.iter().filter(|entry| entry.event.action == action).count()
+    }
+}
+
+struct Edge {
+    peer: EdgeIdentity,
+    key: EdgeKey,
+    boot: [u8; 16],
+    signing: SigningKey,
+}
+
+impl Edge {
+    async fn attach(&self, bench: &Bench) -> Attached {
+        let hello = v1::Hello {
+            boot_id: self.boot.to_vec(),
+            version: "1".into(),
+            recording_key: self.signing.verifying_key().to_bytes().to_vec(),
+        };
+        let hello = Hello::try_from(hello).unwrap();
+        bench.core.attach(self.peer.clone(), hello).await.unwrap().0
+    }
+
+    async fn open(&self, bench: &Bench, token: &str, target: &str) -> Result<v1::Session, OpenRefused> {
+        let request = OpenRequest {
+            token: Secret::new(token.into()),
+            target: target.into(),
+            client_address: "10.0.0.7".into(),
+            client_user: "anything\u{1b}[2J".into(),
+            boot_id: self.boot.to_vec(),
+        };
+        bench.core.open_session(&self.peer, request).await
+    }
+
+    async fn open_shop(&self, bench: &Bench) -> v1::Session {
+        self.open(bench, &token("u-1"), "shop").await.unwrap()
+    }
+}
+
+/// One of the reader's, good for two hours.
+fn token(uti: &str) -> String {
+    format!("gateway/agent/{READER}/{uti}/7200/x")
+}
+
+fn resource(kind: &str, name: &str, spec: Spec) -> v1::Resource {
+    v1::Resource { kind: kind.into(), name: name.into(), spec: Some(spec), version: 0 }
+}
+
+fn zone_named(name: &str) -> v1::Resource {
+    resource("Zone", name, Spec::Zone(v1::ZoneSpec { audience: "gateway".into() }))
+}
+
+fn bundle(name: &str, policies: &str) -> v1::Resource {
+    resource("PolicyBundle", name, Spec::PolicyBundle(v1::PolicyBundleSpec { policies: policies.into() }))
+}
+
+fn reader() -> v1::Resource {
+    let spec = v1::AgentSpec {
+        tenant_id: TENANT.into(),
+        object_id: READER.into(),
+        app_id: READER_APP.into(),
+        description: String::new(),
+    };
+    resource("Agent", "reader", Spec::Agent(spec))
+}
+
+fn shop_spec() -> v1::TargetSpec {
+    let identity = |client_id: &str, role: &str| {
+        Some(v1::IdentitySpec {
+            client_id: client_id.into(),
+            login_role: role.into(),
+            resource: String::new(),
+        })
+    };
+    v1::TargetSpec {
+        zone: "dev".into(),
+        postgres: Some(v1::PostgresSpec {
+            host: "db.internal".into(),
+            database: "shop".into(),
+            ..Default::default()
+        }),
+        standing: identity(STANDING, "shop_reader"),
+        metadata: identity(METADATA, "shop_catalog"),
+        max_session: None,
+    }
+}
+
+fn shop() -> v1::Resource {
+    resource("Target", "shop", Spec::Target(shop_spec()))
+}

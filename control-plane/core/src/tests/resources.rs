@@ -1,0 +1,156 @@
+use countersign_pki::{Domain, verify};
+use prost::Message as _;
+
+use super::*;
+
+fn invalid(result: Result<v1::Change, ResourceError>) -> String {
+    match result {
+        Err(ResourceError::Invalid(fault)) => fault,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn changes_are_told_apart_and_audited() {
+    let bench = Bench::empty().await;
+    assert_eq!(bench.apply(zone_named("dev")).await.unwrap(), v1::Change::Created);
+    assert_eq!(bench.apply(zone_named("dev")).await.unwrap(), v1::Change::Unchanged);
+    let other = Spec::Zone(v1::ZoneSpec { audience: "other".into() });
+    let admin = bench.admin().await;
+    let (seen, change) =
+        bench.core.apply(&admin, resource("Zone", "dev", other.clone()), true).await.unwrap();
+    assert_eq!((seen.version, change), (1, v1::Change::Updated));
+    assert_eq!(bench.core.get("Zone", "dev").await.unwrap().version, 1, "a dry run changes nothing");
+    assert_eq!(bench.apply(resource("Zone", "dev", other)).await.unwrap(), v1::Change::Updated);
+    let listed = bench.core.list("Zone", 0, "").await.unwrap();
+    assert_eq!((listed.resources.len(), listed.resources[0].version), (1, 2));
+    assert_eq!(bench.audited("resource.applied").await, 3);
+    bench.core.delete(&admin, "Zone", "dev").await.unwrap();
+    assert!(matches!(bench.core.get("Zone", "dev").await, Err(ResourceError::NotFound)));
+    assert!(matches!(bench.core.delete(&admin, "Zone", "dev").await, Err(ResourceError::NotFound)));
+}
+
+#[tokio::test]
+async fn targets_that_could_not_work_or_must_not_are_refused() {
+    let bench = Bench::empty().await;
+    assert!(invalid(bench.apply(shop()).await).contains("no zone"));
+    bench.apply(zone_named("dev")).await.unwrap();
+    bench.apply(shop()).await.unwrap();
+    let with = async |change: fn(&mut v1::TargetSpec)| {
+        let mut spec = shop_spec();
+        change(&mut spec);
+        invalid(bench.apply(resource("Target", "other", Spec::Target(spec))).await)
+    };
+    assert!(
+        with(|s| s.postgres.as_mut().unwrap().host = "169.254.169.254".into()).await.contains("metadata")
+    );
+    assert!(with(|s| s.postgres.as_mut().unwrap().port = 65_536).await.contains("port"));
+    assert!(with(|s| s.postgres.as_mut().unwrap().database.clear()).await.contains("database"));
+    assert!(with(|s| s.postgres.as_mut().unwrap().ca_pem = "x".into()).await.contains("certificate"));
+    assert!(with(|s| s.postgres = None).await.contains("postgres"));
+    assert!(with(|s| s.standing = None).await.contains("standing"));
+    assert!(
+        with(|s| s.metadata.as_mut().unwrap().client_id = STANDING.to_uppercase())
+            .await
+            .contains("of their own")
+    );
+    assert!(with(|s| s.metadata.as_mut().unwrap().login_role.clear()).await.contains("loginRole"));
+    assert!(with(|s| s.standing.as_mut().unwrap().client_id = "x".into()).await.contains("GUID"));
+    assert!(
+        with(|s| s.max_session = Some(prost_types::Duration { seconds: 0, nanos: 0 }))
+            .await
+            .contains("maxSession")
+    );
+}
+
+#[tokio::test]
+async fn an_agent_has_one_name_and_its_guids_one_spelling() {
+    let bench = Bench::empty().await;
+    let upper = v1::AgentSpec {
+        tenant_id: TENANT.into(),
+        object_id: "ABCDEFAB-2222-4222-8222-222222222222".into(),
+        app_id: READER_APP.into(),
+        description: String::new(),
+    };
+    bench.apply(resource("Agent", "one", Spec::Agent(upper.clone()))).await.unwrap();
+    let Some(Spec::Agent(stored)) = bench.core.get("Agent", "one").await.unwrap().spec else { panic!() };
+    assert_eq!(stored.object_id, "abcdefab-2222-4222-8222-222222222222");
+    assert_eq!(
+        bench.apply(resource("Agent", "one", Spec::Agent(stored))).await.unwrap(),
+        v1::Change::Unchanged
+    );
+    let fault = invalid(bench.apply(resource("Agent", "two", Spec::Agent(upper))).await);
+    assert!(fault.contains("agent one"), "{fault}");
+}
+
+#[tokio::test]
+async fn bundles_are_compiled_together_and_a_faulty_one_changes_nothing() {
+    let bench = Bench::furnished(false).await;
+    let before = bench.core.get("PolicyBundle", "base").await.unwrap();
+    for faulty in [
+        "permit (",
+        "permit (principal, action, resource) when { context.approved };",
+        "permit (principal == Person::\"x\", action, resource);",
+    ] {
+        invalid(bench.apply(bundle("base", faulty)).await);
+    }
+    assert_eq!(bench.core.get("PolicyBundle", "base").await.unwrap(), before);
+    assert!(matches!(
+        bench.apply(v1::Resource { kind: "Zone".into(), ..bundle("x", PERMIT) }).await,
+        Err(ResourceError::Invalid(_))
+    ));
+    assert!(
+        invalid(bench.apply(v1::Resource { name: "../x".into(), ..bundle("x", PERMIT) }).await)
+            .contains("name")
+    );
+}
+
+#[tokio::test]
+async fn a_zone_that_is_used_stays() {
+    let bench = Bench::furnished(false).await;
+    let admin = bench.admin().await;
+    bench.edge("prod", "edge-1").await;
+    for zone in ["dev", "prod"] {
+        assert!(
+            matches!(bench.core.delete(&admin, "Zone", zone).await, Err(ResourceError::InUse(_))),
+            "{zone}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn edges_hear_of_changes_in_their_own_zone_signed_and_counted() {
+    let bench = Bench::furnished(false).await;
+    let mut dev = bench.core.configurations("dev".parse().unwrap());
+    let mut prod = bench.core.configurations("prod".parse().unwrap());
+    let configuration = dev.current();
+    assert_eq!(prod.current().targets, []);
+    let target = &configuration.targets[0];
+    assert_eq!((target.name.as_str(), target.port, target.protocol.as_str()), ("shop", 5432, "postgres"));
+    assert_eq!(target.identities.len(), 2);
+    let opened = |configuration: v1::Configuration| {
+        let signed = configuration.policies.unwrap();
+        let key = bench.core.parts.deployment_key.public();
+        verify(&key, Domain::PolicySet, &signed.policy_set, &signed.signature).unwrap();
+        v1::PolicySet::decode(signed.policy_set.as_slice()).unwrap()
+    };
+    let first = opened(configuration);
+    bench.apply(bundle("extra", "forbid (principal, action, resource);")).await.unwrap();
+    let second = opened(dev.changed().await.unwrap());
+    assert_eq!(second.generation, first.generation + 1);
+    assert_ne!(second.revision, first.revision);
+    assert_eq!(second.bundles.iter().map(|b| b.name.as_str()).collect::<Vec<_>>(), ["base", "extra"]);
+}
+
+#[tokio::test]
+async fn admins_need_a_role() {
+    let bench = Bench::empty().await;
+    let caller = async |roles: &str| bench.core.admin(&format!("admin/user/o/u/60/{roles}"), "admin").await;
+    assert!(caller("countersign.admin").await.unwrap().may(AdminRole::Admin));
+    let auditor = caller("countersign.auditor").await.unwrap();
+    assert!(auditor.may(AdminRole::Auditor) && !auditor.may(AdminRole::Admin));
+    assert_eq!(caller("dba").await, Err(NoAdmin::NoRole));
+    assert_eq!(caller("countersign.administrator").await, Err(NoAdmin::NoRole));
+    let elsewhere = bench.core.admin("gateway/user/o/u/60/countersign.admin", "admin").await;
+    assert_eq!(elsewhere, Err(NoAdmin::Token(TokenError::Audience)));
+}

@@ -1,0 +1,30 @@
+//! `SessionService`.
+
+use std::sync::Arc;
+
+use countersign_core::Core;
+use countersign_wire::v1::{self, session_service_server::SessionService};
+use tonic::{Request, Response, Status, async_trait};
+
+use crate::status;
+
+pub(super) struct Service(pub(super) Arc<Core>);
+
+#[async_trait]
+impl SessionService for Service {
+    async fn list_sessions(
+        &self,
+        request: Request<v1::ListSessionsRequest>,
+    ) -> Result<Response<v1::ListSessionsResponse>, Status> {
+        let v1::ListSessionsRequest { page_size, page_token } = request.into_inner();
+        let page = self.0.list_sessions(page_size, &page_token).await.map_err(status::read)?;
+        Ok(Response::new(page))
+    }
+
+    async fn get_session(
+        &self,
+        request: Request<v1::GetSessionRequest>,
+    ) -> Result<Response<v1::Session>, Status> {
+        self.0.get_session(&request.into_inner().id).await.map(Response::new).map_err(status::read)
+    }
+}

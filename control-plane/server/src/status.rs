@@ -1,0 +1,79 @@
+//! What a use case's error is called on the wire. The one place: details of ours go to the log, not to the peer.
+
+use countersign_core::{EdgeError, EnrolRefused, IngestError, NoAdmin, PageError, ReadError, ResourceError};
+use tonic::Status;
+use tracing::{error, info};
+
+/// A failure of store, archive or keys.
+pub(crate) fn ourselves(cause: impl std::fmt::Display) -> Status {
+    error!(%cause, "a call failed");
+    Status::unavailable("the control plane cannot do this now")
+}
+
+pub(crate) fn resource(error: ResourceError) -> Status {
+    match error {
+        ResourceError::Invalid(fault) => Status::invalid_argument(fault),
+        ResourceError::NotFound => Status::not_found(error.to_string()),
+        ResourceError::InUse(fault) => Status::failed_precondition(fault),
+        ResourceError::Conflict => Status::aborted(error.to_string()),
+        ResourceError::Store(cause) => ourselves(cause),
+    }
+}
+
+pub(crate) fn read(error: ReadError) -> Status {
+    match error {
+        ReadError::NotFound => Status::not_found(error.to_string()),
+        ReadError::Page(fault) => page(fault),
+        ReadError::Store(cause) => ourselves(cause),
+        ReadError::Archive(cause) => ourselves(cause),
+    }
+}
+
+pub(crate) fn page(error: PageError) -> Status {
+    Status::invalid_argument(error.to_string())
+}
+
+pub(crate) fn edge(error: EdgeError) -> Status {
+    match error {
+        EdgeError::NotEnrolled => Status::unauthenticated(error.to_string()),
+        EdgeError::NotAttached => Status::failed_precondition(error.to_string()),
+        EdgeError::Malformed(fault) => Status::invalid_argument(fault),
+        EdgeError::UnknownSession => Status::not_found(error.to_string()),
+        EdgeError::Ca(cause) => ourselves(cause),
+        EdgeError::Store(cause) => ourselves(cause),
+    }
+}
+
+pub(crate) fn enrol(error: EnrolRefused) -> Status {
+    match error {
+        EnrolRefused::Token => Status::permission_denied(error.to_string()),
+        EnrolRefused::NameTaken => Status::already_exists(error.to_string()),
+        EnrolRefused::Malformed(fault) => Status::invalid_argument(fault),
+        EnrolRefused::Ourselves(cause) => ourselves(cause),
+    }
+}
+
+/// `InvalidArgument` and `AlreadyExists` never pass by themselves; `FailedPrecondition` asks for the segments before;
+/// `Unavailable` is worth trying again with.
+pub(crate) fn ingest(error: IngestError) -> Status {
+    match error {
+        IngestError::Edge(error) => edge(error),
+        IngestError::Segment(fault) => Status::invalid_argument(fault.to_string()),
+        IngestError::Foreign(fault) => Status::invalid_argument(fault),
+        IngestError::Gap { .. } => Status::failed_precondition(error.to_string()),
+        IngestError::Taken(fault) => Status::already_exists(fault),
+        IngestError::Archive(cause) => ourselves(cause),
+    }
+}
+
+/// The caller hears that it is refused; why stands in the log.
+pub(crate) fn no_admin(error: NoAdmin) -> Status {
+    match error {
+        NoAdmin::Token(countersign_entra::TokenError::KeysUnavailable) => ourselves("Entra's signing keys"),
+        NoAdmin::Token(kind) => {
+            info!(kind = kind.as_str(), "an admin's token was refused");
+            Status::unauthenticated("the token was refused")
+        }
+        NoAdmin::NoRole => Status::permission_denied("the token carries no app role of this control plane"),
+    }
+}

@@ -1,0 +1,187 @@
+use countersign_pki::Ca;
+use countersign_wire::v1::{
+    control_message::Message as Control, edge_message::Message as FromEdge, mint_credential_response,
+    open_session_response,
+};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Streaming};
+
+use super::*;
+
+const BOOT: [u8; 16] = [7; 16];
+
+struct Stream {
+    to: mpsc::Sender<v1::EdgeMessage>,
+    from: Streaming<v1::ControlMessage>,
+}
+
+impl Stream {
+    async fn attach(client: &mut EdgeServiceClient<Channel>) -> Self {
+        let (to, outgoing) = mpsc::channel(4);
+        let hello = v1::Hello { boot_id: BOOT.to_vec(), version: "1".into(), recording_key: vec![3; 32] };
+        to.send(v1::EdgeMessage { message: Some(FromEdge::Hello(hello)) }).await.unwrap();
+        let from = client.attach(ReceiverStream::new(outgoing)).await.unwrap().into_inner();
+        Self { to, from }
+    }
+
+    async fn next(&mut self) -> Control {
+        self.from.message().await.unwrap().unwrap().message.unwrap()
+    }
+
+    async fn configuration(&mut self) -> v1::Configuration {
+        match self.next().await {
+            Control::Configuration(configuration) => configuration,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn lease(&mut self) -> v1::Lease {
+        match self.next().await {
+            Control::Lease(lease) => lease,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+async fn open(
+    client: &mut EdgeServiceClient<Channel>,
+    token: String,
+    target: &str,
+) -> open_session_response::Result {
+    let request = v1::OpenSessionRequest {
+        token,
+        target: target.into(),
+        client_address: "127.0.0.1".into(),
+        client_user: "x".into(),
+        boot_id: BOOT.to_vec(),
+    };
+    client.open_session(request).await.unwrap().into_inner().result.unwrap()
+}
+
+#[tokio::test]
+async fn an_edge_joins_attaches_and_hears_of_changes() {
+    let bench = Bench::start().await;
+    bench.furnish().await;
+    let mut client = bench.joined("edge-1").await;
+    let mut stream = Stream::attach(&mut client).await;
+    assert_eq!(stream.configuration().await.targets[0].name, "shop");
+    assert_eq!(stream.lease().await.valid_for.unwrap().seconds, 300);
+    stream.to.send(v1::EdgeMessage { message: Some(FromEdge::RenewLease(v1::RenewLease {})) }).await.unwrap();
+    stream.lease().await;
+
+    let request = bench.by(&["countersign.admin"], v1::ListEdgesRequest {});
+    let edges = EdgeAdminServiceClient::new(bench.admin().await)
+        .list_edges(request)
+        .await
+        .unwrap()
+        .into_inner()
+        .edges;
+    assert_eq!(edges.len(), 1);
+    assert!(
+        edges[0].attached && edges[0].name == "edge-1" && edges[0].zone == "dev" && edges[0].version == "1"
+    );
+
+    bench.apply("Zone", "other", Spec::Zone(v1::ZoneSpec { audience: GATEWAY.into() })).await;
+    assert_eq!(stream.configuration().await.zone, "dev");
+
+    // Stopping ends the stream with a status, soon, and what was declared is there at the next start.
+    let stopping = tokio::spawn(bench.running.shutdown());
+    let end = stream.from.message().await.unwrap_err();
+    assert_eq!(end.code(), Code::Unavailable);
+    stopping.await.unwrap();
+    let again = ControlPlane::start(config(&bench.entra, bench.folder.path())).await.unwrap();
+    assert_eq!(again.core().get("Zone", "other").await.unwrap().version, 1);
+    assert_eq!(again.core().list_edges().await.unwrap().len(), 1);
+    again.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_session_is_opened_with_a_token_and_given_a_credential() {
+    let bench = Bench::start().await;
+    bench.furnish().await;
+    let mut client = bench.joined("edge-1").await;
+    let mut stream = Stream::attach(&mut client).await;
+    stream.configuration().await;
+
+    let good = bench.entra.token(GATEWAY, "app", READER, &[]);
+    let open_session_response::Result::Session(session) = open(&mut client, good.clone(), "shop").await
+    else {
+        panic!("refused");
+    };
+    assert_eq!(session.principal.unwrap().agent, "reader");
+    for (token, target, reason) in [
+        (good.clone(), "nothing", "unknown_target"),
+        (bench.entra.token(ADMIN, "app", READER, &[]), "shop", "token_refused"),
+        (format!("{good}x"), "shop", "token_refused"),
+    ] {
+        let open_session_response::Result::Refused(refused) = open(&mut client, token, target).await else {
+            panic!("opened");
+        };
+        assert_eq!(refused.reason, reason);
+    }
+
+    let request = v1::MintCredentialRequest {
+        session_id: session.id.clone(),
+        identity: v1::Identity::Standing.into(),
+        operation_id: countersign_model::OperationId::generate().to_string(),
+    };
+    let minted = client.mint_credential(request).await.unwrap().into_inner().result.unwrap();
+    let mint_credential_response::Result::Credential(credential) = minted else { panic!("{minted:?}") };
+    assert_eq!(credential.token, entra::MINTED);
+    let forms = bench.entra.forms.lock().unwrap().clone();
+    assert!(
+        forms.len() == 1 && forms[0].contains("client_assertion=") && !forms[0].contains("client_secret")
+    );
+
+    client.close_session(v1::CloseSessionRequest { session_id: session.id }).await.unwrap();
+    let junk =
+        v1::UploadSegmentsRequest { recording_id: session.recording_id, number: 0, segment: vec![1; 100] };
+    let mut answers = client.upload_segments(tokio_stream::once(junk)).await.unwrap().into_inner();
+    assert_eq!(answers.message().await.unwrap_err().code(), Code::InvalidArgument);
+    drop(stream);
+    bench.running.shutdown().await;
+}
+
+#[tokio::test]
+async fn everything_but_enrolment_asks_for_a_certificate_of_ours() {
+    let bench = Bench::start().await;
+    bench.furnish().await;
+    let mut bare = EdgeServiceClient::new(bench.edge(None).await.unwrap());
+    let codes = [
+        bare.enrol(v1::EnrolRequest { edge: "edge-1".into(), ..Default::default() })
+            .await
+            .err()
+            .unwrap()
+            .code(),
+        bare.renew(v1::RenewRequest::default()).await.err().unwrap().code(),
+        bare.attach(tokio_stream::empty()).await.err().unwrap().code(),
+        bare.open_session(v1::OpenSessionRequest::default()).await.err().unwrap().code(),
+        bare.close_session(v1::CloseSessionRequest::default()).await.err().unwrap().code(),
+        bare.mint_credential(v1::MintCredentialRequest::default()).await.err().unwrap().code(),
+        bare.upload_segments(tokio_stream::empty()).await.err().unwrap().code(),
+    ];
+    assert_eq!(codes[0], Code::PermissionDenied);
+    assert!(codes[1..].iter().all(|code| *code == Code::Unauthenticated), "{codes:?}");
+
+    // The same names from an authority of the same name, but not ours.
+    let folder = tempfile::tempdir().unwrap();
+    let name = |text: &str| text.parse().unwrap();
+    let now = std::time::SystemTime::now();
+    let forger = Ca::load_or_create(folder.path(), &name("acme"), now).unwrap();
+    let key = EdgeKey::generate().unwrap();
+    let validity = std::time::Duration::from_secs(3600);
+    let forged =
+        forger.issue_edge(&key.csr_der().unwrap(), &name("dev"), &name("edge-1"), now, validity).unwrap();
+    let attempt = bench.edge(Some(identity(&forged.chain[0], &key))).await;
+    let refused = match attempt {
+        Err(_) => true,
+        // TLS 1.3 clients hear of it with the first call.
+        Ok(channel) => EdgeServiceClient::new(channel).renew(v1::RenewRequest::default()).await.is_err(),
+    };
+    assert!(refused);
+    let mut admin_on_edge = EdgeAdminServiceClient::new(bench.edge(None).await.unwrap());
+    let request = bench.by(&["countersign.admin"], v1::ListEdgesRequest {});
+    assert_eq!(admin_on_edge.list_edges(request).await.unwrap_err().code(), Code::Unimplemented);
+    bench.running.shutdown().await;
+}

@@ -1,0 +1,151 @@
+//! The connection that asks the catalog: the edge's own, as the `metadata` identity, and recorded like any other.
+//!
+//! It is dialled at the first name that has to be looked up, kept for the session, and dialled once more if it was
+//! found dead: the question only reads, so asking again is safe.
+
+use countersign_gate::{Batch, Permit, Recorded, Session, ports::Ports};
+use countersign_model::{Reason, Refusal};
+use tokio::time::timeout;
+use tracing::warn;
+
+use crate::{
+    Limits, PostgresTarget, SearchPath,
+    line::{Line, LineError, Login, Mismatch, dial},
+    reply::{Broken, Reply, Taken},
+    resolve::{Bind, Found, QUESTION, read_rows},
+};
+
+/// Largest answer, in bytes: some ten thousand columns.
+const MAX_ANSWER: usize = 4 * 1024 * 1024;
+
+/// The catalog of a session's target.
+#[derive(Default)]
+pub(crate) struct Catalog {
+    line: Option<Line>,
+}
+
+impl Catalog {
+    /// Asks the question.
+    ///
+    /// # Errors
+    /// The refusal of the operation that needed the answer.
+    pub(crate) async fn ask<P: Ports>(
+        &mut self,
+        session: &mut Session<P>,
+        target: &PostgresTarget,
+        bind: &Bind,
+        limits: &Limits,
+    ) -> Result<Vec<Found>, Refusal> {
+        loop {
+            let permit = session.catalog(QUESTION).await?;
+            let (line, fresh) = match self.line.take() {
+                Some(line) => (line, false),
+                None => match log_in(session, target, limits, &permit).await {
+                    Ok(line) => (line, true),
+                    Err(refusal) => {
+                        session.not_sent(permit).await?;
+                        return Err(refusal);
+                    }
+                },
+            };
+            if let Some(found) = self.ask_on(line, fresh, session, permit, bind, limits).await? {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// Closes the connection.
+    pub(crate) async fn hang_up(self) {
+        if let Some(line) = self.line {
+            line.hang_up().await;
+        }
+    }
+
+    /// `None` if the connection was kept from before and is dead.
+    async fn ask_on<P: Ports>(
+        &mut self,
+        mut line: Line,
+        fresh: bool,
+        session: &mut Session<P>,
+        permit: Recorded<Permit>,
+        bind: &Bind,
+        limits: &Limits,
+    ) -> Result<Option<Vec<Found>>, Refusal> {
+        let mut in_flight = match line.ask(permit, bind) {
+            Ok(in_flight) => in_flight,
+            Err(Mismatch(permit)) => {
+                session.not_sent(*permit).await?;
+                return Err(unavailable());
+            }
+        };
+        let mut reply = Reply::to_catalog(MAX_ANSWER);
+        let answer = timeout(limits.catalog, answer(&mut line, &mut reply)).await;
+        let Ok(Ok((batches, last))) = answer else {
+            session.abandon(in_flight).await?;
+            return if fresh { Err(unavailable()) } else { Ok(None) };
+        };
+        let mut found = Vec::new();
+        for taken in batches {
+            let batch = in_flight.mask(Batch::new(taken.bytes, taken.rows))?;
+            let recorded = session.reply(&mut in_flight, batch).await?;
+            read_rows(recorded.into_bytes(), &mut found).map_err(|_| unavailable())?;
+        }
+        let batch = in_flight.mask(Batch::new(last.bytes, last.rows))?;
+        let recorded = session.finish(in_flight, batch, &reply.completion).await?;
+        read_rows(recorded.into_bytes(), &mut found).map_err(|_| unavailable())?;
+        if let Some(code) = &reply.completion.error_code {
+            warn!(code, "the catalog of the target refused the question");
+            return Err(Refusal::denied(
+                Reason::Unresolved,
+                "the target's catalog could not be asked for its names",
+            ));
+        }
+        line.rest();
+        self.line = Some(line);
+        Ok(Some(found))
+    }
+}
+
+async fn log_in<P: Ports>(
+    session: &Session<P>,
+    target: &PostgresTarget,
+    limits: &Limits,
+    permit: &Recorded<Permit>,
+) -> Result<Line, Refusal> {
+    let credential = session.redeem(permit).await?;
+    let search_path = SearchPath::catalog().setting();
+    // One plan for all questions: making one costs more than running it, and compiling it more still.
+    let settings = [("plan_cache_mode", "force_generic_plan".to_owned()), ("jit", "off".to_owned())];
+    let login = Login { target, search_path: &search_path, settings: &settings, patience: limits.dial };
+    match dial(login, permit, credential).await {
+        Ok((line, _)) => Ok(line),
+        Err(error) => {
+            warn!(%error, "the catalog connection failed");
+            Err(unavailable())
+        }
+    }
+}
+
+/// The whole answer: its batches, and the one that ends it.
+async fn answer(line: &mut Line, reply: &mut Reply) -> Result<(Vec<Taken>, Taken), LineError> {
+    line.flush().await?;
+    let (mut batches, mut size) = (Vec::new(), 0);
+    loop {
+        match line.take(reply)? {
+            Some(taken) if taken.end.is_some() => return Ok((batches, taken)),
+            Some(taken) => {
+                size += taken.bytes.len();
+                if size > MAX_ANSWER {
+                    return Err(Broken::TooLarge.into());
+                }
+                batches.push(taken);
+            }
+            None if line.fill().await? => {}
+            None => return Err(Broken::Fatal.into()),
+        }
+    }
+}
+
+fn unavailable() -> Refusal {
+    Refusal::denied(Reason::TargetUnavailable, "the target's catalog cannot be reached")
+}

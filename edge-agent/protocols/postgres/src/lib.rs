@@ -1,0 +1,31 @@
+//! PostgreSQL in the data path: a server to the agent, a client to the target, and the gate's typed road between.
+//!
+//! [`serve`] takes one TCP connection from its first byte to its last: TLS, login by token, simple queries, each
+//! resolved against the catalog, decided, recorded, sent, and answered in recorded batches. The extended query
+//! protocol, COPY, function calls, replication and cancel requests are refused in words that clients understand.
+//!
+//! Pure parts (`codec`, `reply`, `startup`, `resolve`) know no socket. `line` alone can write to a target, and only
+//! what the gate permitted or the closed list in `control`; `session` is the driver that owns the sockets.
+
+mod arrival;
+mod catalog;
+mod client;
+mod codec;
+mod control;
+mod inlet;
+mod limits;
+mod line;
+mod pins;
+mod reply;
+mod resolve;
+mod search_path;
+mod session;
+mod sqlstate;
+mod startup;
+mod stop;
+mod target;
+
+pub use limits::Limits;
+pub use search_path::{SearchPath, SearchPathError};
+pub use session::serve;
+pub use target::{PostgresTarget, TargetDirectory, TrustError, verify_with, verify_with_system_roots};

@@ -1,0 +1,294 @@
+//! One connection from its first byte to its last: who comes, what it may open, then one operation after another.
+//!
+//! What the target sends while no operation runs is not forwarded: nobody asked for it, and nothing recorded it.
+
+mod ending;
+mod exchange;
+mod relay;
+
+use std::{net::IpAddr, sync::Arc, time::SystemTime};
+
+use bytes::BytesMut;
+use countersign_gate::{
+    Batch, CloseReason, Completion, OpenRequest, Permit, Recorded, Session,
+    ports::{Credential, Ports},
+};
+use countersign_model::{Reason, Refusal, SessionId};
+use rustls::ServerConfig;
+use tokio::{net::TcpStream, sync::watch, time::timeout};
+use tracing::{debug, info, warn};
+
+use crate::{
+    Limits, PostgresTarget, TargetDirectory,
+    arrival::{Arrival, Departed, arrive},
+    catalog::Catalog,
+    client::Client,
+    codec::{backend::Status, encode},
+    line::{DialError, Greeting, Line, Login, dial},
+    resolve::Sight,
+    sqlstate::{self, Phase},
+    stop::{Stop, told},
+};
+use ending::Ending;
+
+/// Serves one connection.
+///
+/// `tls` is this edge's own certificate. `ending` holds `None` until the edge wants its sessions to end; a dropped
+/// sender means the same as a drain. Errors go to the client, the recording and the log; there is nothing to return.
+///
+/// The future is not `Send`: run it with `spawn_local` on a current-thread runtime. Not cancel safe: a session that
+/// is dropped has no closing record.
+pub async fn serve<P: Ports, D: TargetDirectory>(
+    tcp: TcpStream,
+    tls: Arc<ServerConfig>,
+    ports: Arc<P>,
+    targets: &D,
+    limits: &Limits,
+    mut ending: watch::Receiver<Option<CloseReason>>,
+) {
+    // Each phase in a box of its own: what a handshake needs is given back before the session waits for hours.
+    let address = tcp.peer_addr().ok().map(|address| address.ip());
+    let Some(arrival) = Box::pin(await_arrival(tcp, tls, limits, &mut ending)).await else { return };
+    let Some(driver) = Box::pin(open(arrival, address, ports, targets, limits, ending)).await else { return };
+    driver.run().await;
+}
+
+/// Waits for a client with a token, unless the edge ends first.
+async fn await_arrival(
+    tcp: TcpStream,
+    tls: Arc<ServerConfig>,
+    limits: &Limits,
+    ending: &mut watch::Receiver<Option<CloseReason>>,
+) -> Option<Arrival> {
+    let arrived = tokio::select! {
+        arrived = timeout(limits.login, arrive(tcp, tls, limits)) => arrived,
+        reason = told(ending) => {
+            debug!(reason = reason.as_str(), "a client came too late");
+            return None;
+        }
+    };
+    match arrived {
+        Ok(Ok(arrival)) => return Some(arrival),
+        Ok(Err(Departed::Left)) => {}
+        Ok(Err(error)) => debug!(%error, "a client went before its login"),
+        Err(_) => debug!("a client did not log in in time"),
+    }
+    None
+}
+
+/// Opens the session, logs in to the target, and lets the client in.
+async fn open<'a, P: Ports, D: TargetDirectory>(
+    arrival: Arrival,
+    address: Option<IpAddr>,
+    ports: Arc<P>,
+    targets: &D,
+    limits: &'a Limits,
+    ending: watch::Receiver<Option<CloseReason>>,
+) -> Option<Box<Driver<'a, P>>> {
+    let Arrival { mut client, startup, target, token } = arrival;
+    let request = OpenRequest { token, target, client: address, client_user: startup.user };
+    let (session, permit) = match Session::open(ports, request).await {
+        Ok(opened) => opened,
+        Err(refusal) => {
+            info!(reason = %refusal.reason, "a login was refused");
+            client.close(last_words(&refusal, Phase::Login)).await;
+            return None;
+        }
+    };
+    let opening = Opening { session, permit, settings: &startup.settings, limits };
+    match opening.connect(targets).await {
+        Ok((session, upstream)) => {
+            if client.write(&welcome(&upstream.greeting)).await.is_ok() {
+                return Some(Box::new(Driver::new(client, session, upstream, limits, ending)));
+            }
+            upstream.line.hang_up().await;
+            session.close(CloseReason::Client).await;
+        }
+        Err((session, refusal, reason)) => {
+            let refusal = Refusal { session: Some(session.facts().session), ..refusal };
+            session.close(reason).await;
+            client.close(last_words(&refusal, Phase::Login)).await;
+        }
+    }
+    None
+}
+
+/// A session whose Connect is permitted and not yet done.
+struct Opening<'a, P: Ports> {
+    session: Session<P>,
+    permit: Recorded<Permit>,
+    settings: &'a [(&'static str, String)],
+    limits: &'a Limits,
+}
+
+/// A target that the session is logged in to.
+struct Upstream {
+    line: Line,
+    greeting: Greeting,
+    target: Arc<PostgresTarget>,
+    expires_at: SystemTime,
+}
+
+impl<P: Ports> Opening<'_, P> {
+    /// Redeems the permit for a credential, logs in with it, and records how that went.
+    async fn connect<D: TargetDirectory>(
+        self,
+        targets: &D,
+    ) -> Result<(Session<P>, Upstream), (Session<P>, Refusal, CloseReason)> {
+        let Some(target) = targets.find(&self.session.facts().target) else {
+            let refusal = Refusal::denied(Reason::UnknownTarget, "there is no such target");
+            return Err(self.give_up(refusal, CloseReason::Refused).await);
+        };
+        let credential = match self.session.redeem(&self.permit).await {
+            Ok(credential) => credential,
+            Err(refusal) => return Err(self.give_up(refusal, CloseReason::Refused).await),
+        };
+        let expires_at = credential.expires_at();
+        match self.dial(&target, credential).await {
+            Ok((line, greeting)) => {
+                let session = self.finish(None).await?;
+                Ok((session, Upstream { line, greeting, target, expires_at }))
+            }
+            Err(error) => {
+                warn!(%error, session.id = %self.session.facts().session, "the target could not be logged in to");
+                let session = self.finish(Some(error.code().to_owned())).await?;
+                Err((session, refusal_of(&error), CloseReason::Target))
+            }
+        }
+    }
+
+    async fn dial(
+        &self,
+        target: &PostgresTarget,
+        credential: Credential,
+    ) -> Result<(Line, Greeting), DialError> {
+        let search_path = target.search_path.setting();
+        let login =
+            Login { target, search_path: &search_path, settings: self.settings, patience: self.limits.dial };
+        dial(login, &self.permit, credential).await
+    }
+
+    async fn give_up(mut self, refusal: Refusal, reason: CloseReason) -> (Session<P>, Refusal, CloseReason) {
+        match self.session.not_sent(self.permit).await {
+            Ok(()) => (self.session, refusal, reason),
+            Err(refusal) => (self.session, refusal, CloseReason::Journal),
+        }
+    }
+
+    /// The outcome of the Connect: it has no bytes of its own, so the permit is given up for nothing but that.
+    async fn finish(
+        mut self,
+        error_code: Option<String>,
+    ) -> Result<Session<P>, (Session<P>, Refusal, CloseReason)> {
+        let identity = self.permit.identity();
+        let recorded = match self.permit.release(identity) {
+            Err(_) => Err(Refusal::denied(Reason::TargetUnavailable, "the target cannot be logged in to")),
+            Ok(released) => match released.in_flight.mask(Batch::default()) {
+                Err(refusal) => Err(refusal),
+                Ok(nothing) => {
+                    let completion = Completion { error_code, ..Completion::default() };
+                    self.session.finish(released.in_flight, nothing, &completion).await.map(drop)
+                }
+            },
+        };
+        match recorded {
+            Ok(()) => Ok(self.session),
+            Err(refusal) => Err((self.session, refusal, CloseReason::Journal)),
+        }
+    }
+}
+
+/// What the client may know of a failed login: whose doing it is, and no more.
+fn refusal_of(error: &DialError) -> Refusal {
+    let message = match error {
+        DialError::Refused(_) => "the target refused the login of the edge",
+        _ => "the target cannot be reached",
+    };
+    Refusal::denied(Reason::TargetUnavailable, message)
+}
+
+/// `AuthenticationOk`, what the target said of itself, and `ReadyForQuery`.
+fn welcome(greeting: &Greeting) -> BytesMut {
+    let mut out = BytesMut::new();
+    encode::authenticated(&mut out);
+    for (name, value) in &greeting.parameters {
+        encode::parameter_status(&mut out, name, value);
+    }
+    encode::ready(&mut out, Status::Idle);
+    out
+}
+
+fn last_words(refusal: &Refusal, phase: Phase) -> BytesMut {
+    let mut out = BytesMut::new();
+    sqlstate::encode_fatal(&mut out, refusal, phase);
+    out
+}
+
+/// An open session with both its ends.
+struct Driver<'a, P: Ports> {
+    client: Client,
+    session: Session<P>,
+    line: Line,
+    catalog: Catalog,
+    target: Arc<PostgresTarget>,
+    /// What names mean to the standing role, in order.
+    path: Vec<String>,
+    limits: &'a Limits,
+    stop: Stop,
+    status: Status,
+    sight: Sight,
+    /// After a refusal in the extended protocol, until `Sync`.
+    ignoring: bool,
+}
+
+impl<'a, P: Ports> Driver<'a, P> {
+    fn new(
+        client: Client,
+        session: Session<P>,
+        upstream: Upstream,
+        limits: &'a Limits,
+        ending: watch::Receiver<Option<CloseReason>>,
+    ) -> Self {
+        let Upstream { line, target, expires_at, .. } = upstream;
+        let deadline = session.facts().deadline.min(expires_at);
+        Self {
+            path: target.search_path.effective(&target.standing_role),
+            stop: Stop::new(deadline, limits.grace, ending),
+            catalog: Catalog::default(),
+            status: Status::Idle,
+            sight: Sight::Clear,
+            ignoring: false,
+            client,
+            session,
+            line,
+            target,
+            limits,
+        }
+    }
+
+    /// One message after another until something ends it; then both sides are told and the recording is closed.
+    async fn run(mut self: Box<Self>) {
+        let id = self.session.facts().session;
+        info!(session.id = %id, session.target = %self.session.facts().target, "session open");
+        let ending = loop {
+            if let Err(ending) = self.step().await {
+                break ending;
+            }
+        };
+        Box::pin(self.end(id, ending)).await;
+    }
+
+    async fn end(self: Box<Self>, id: SessionId, ending: Ending) {
+        info!(session.id = %id, reason = ending.reason().as_str(), cause = %ending, "session closed");
+        let Self { client, session, line, catalog, .. } = *self;
+        line.hang_up().await;
+        catalog.hang_up().await;
+        session.close(ending.reason()).await;
+        if let Some(last) = ending.last_words(id) {
+            client.close(last).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

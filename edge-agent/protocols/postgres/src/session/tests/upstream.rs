@@ -1,0 +1,248 @@
+//! A target that follows a script: it speaks enough of the protocol to be logged in to and asked.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::{BufMut, BytesMut};
+use countersign_model::Name;
+use rustls::{ServerConfig, crypto::aws_lc_rs};
+use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+
+use super::ports::Timeline;
+use crate::{
+    PostgresTarget, SearchPath, TargetDirectory,
+    codec::encode::{self, ErrorMessage, Severity, framed},
+    verify_with,
+};
+
+/// How the target behaves.
+#[derive(Clone)]
+pub(super) struct Script {
+    pub(super) tls: bool,
+    /// Authentication method that it asks for.
+    pub(super) method: u32,
+    pub(super) ask_twice: bool,
+    pub(super) refuse: bool,
+    pub(super) encoding: &'static str,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self { tls: true, method: 3, ask_twice: false, refuse: false, encoding: "UTF8" }
+    }
+}
+
+/// A directory with one target, `shop`.
+pub(super) struct Only(pub(super) Arc<PostgresTarget>);
+
+impl TargetDirectory for Only {
+    fn find(&self, name: &Name) -> Option<Arc<PostgresTarget>> {
+        (name.as_str() == "shop").then(|| self.0.clone())
+    }
+}
+
+static KEY: OnceLock<(String, Vec<u8>, Vec<u8>)> = OnceLock::new();
+
+fn key() -> &'static (String, Vec<u8>, Vec<u8>) {
+    KEY.get_or_init(|| {
+        let key = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+        (key.cert.pem(), key.cert.der().to_vec(), key.signing_key.serialize_der())
+    })
+}
+
+/// The certificate of both the edge and the target, which is its own CA.
+pub(super) fn ca() -> &'static str {
+    &key().0
+}
+
+pub(super) fn server_config() -> Arc<ServerConfig> {
+    let (_, certificate, private) = key();
+    let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(private.clone()));
+    let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+    let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+    Arc::new(builder.with_single_cert(vec![certificate.clone().into()], private).unwrap())
+}
+
+pub(super) async fn start(script: Script, timeline: Timeline) -> Arc<PostgresTarget> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::task::spawn_local(async move {
+        while let Ok((tcp, _)) = listener.accept().await {
+            tokio::task::spawn_local(converse(tcp, script.clone(), timeline.clone()));
+        }
+    });
+    Arc::new(PostgresTarget {
+        host: "localhost".into(),
+        port,
+        database: "shop".into(),
+        tls: verify_with(ca().as_bytes()).unwrap(),
+        search_path: SearchPath::default(),
+        standing_role: "app".into(),
+        metadata_role: "meta".into(),
+    })
+}
+
+/// Any failure means that the edge hung up, which is its right.
+async fn converse(mut tcp: TcpStream, script: Script, timeline: Timeline) {
+    let mut request = [0; 8];
+    if tcp.read_exact(&mut request).await.is_err() || request != *b"\0\0\0\x08\x04\xd2\x16\x2f" {
+        return timeline.add("target got something else than an SSLRequest");
+    }
+    let answer = if script.tls { b"S" } else { b"N" };
+    let _ = tcp.write_all(answer).await;
+    if !script.tls {
+        let mut more = Vec::new();
+        if tcp.read_to_end(&mut more).await.unwrap_or(0) > 0 {
+            timeline.add("target got bytes in the clear: token-standing");
+        }
+        return;
+    }
+    let Ok(stream) = TlsAcceptor::from(server_config()).accept(tcp).await else { return };
+    let _ = Target { stream, script, timeline, status: b'I' }.serve().await;
+}
+
+struct Target {
+    stream: TlsStream<TcpStream>,
+    script: Script,
+    timeline: Timeline,
+    status: u8,
+}
+
+impl Target {
+    async fn serve(&mut self) -> std::io::Result<()> {
+        let length = self.stream.read_u32().await? as usize;
+        let mut startup = vec![0; length - 4];
+        self.stream.read_exact(&mut startup).await?;
+        let words: Vec<_> = startup[4..].split(|&byte| byte == 0).map(String::from_utf8_lossy).collect();
+        let user = words[1].to_string();
+        if !self.log_in(&user).await? {
+            return Ok(());
+        }
+        loop {
+            let (kind, body) = self.message().await?;
+            let text = String::from_utf8_lossy(body.strip_suffix(b"\0").unwrap_or(&body)).into_owned();
+            let out = match kind {
+                b'Q' => {
+                    self.timeline.add(format!("target Query: {text}"));
+                    self.query(&text)
+                }
+                b'P' => {
+                    self.timeline.add("target Parse");
+                    continue;
+                }
+                b'S' => Some(orders_is_a_table()),
+                b'X' => return Ok(()),
+                _ => continue,
+            };
+            let Some(out) = out else { return Ok(()) };
+            self.stream.write_all(&out).await?;
+            self.stream.flush().await?;
+            if text == "select 'fatal'" || text == "select 'last'" {
+                return self.stream.shutdown().await;
+            }
+        }
+    }
+
+    async fn log_in(&mut self, user: &str) -> std::io::Result<bool> {
+        for _ in 0..1 + u8::from(self.script.ask_twice) {
+            let mut out = BytesMut::new();
+            framed(&mut out, b'R', |out| out.put_u32(self.script.method));
+            if self.script.method != 0 {
+                self.stream.write_all(&out).await?;
+                let (_, body) = self.message().await?;
+                let token = String::from_utf8_lossy(body.strip_suffix(b"\0").unwrap_or(&body)).into_owned();
+                self.timeline.add(format!("target login {user} {token} over TLS"));
+            }
+        }
+        let mut out = BytesMut::new();
+        if self.script.refuse {
+            let (severity, code, message) = (Severity::Fatal, "28P01", "no");
+            encode::error(&mut out, &ErrorMessage { severity, code, message, detail: None });
+        } else {
+            encode::authenticated(&mut out);
+            encode::parameter_status(&mut out, "client_encoding", self.script.encoding);
+            encode::parameter_status(&mut out, "standard_conforming_strings", "on");
+            framed(&mut out, b'K', |out| out.put_u64(7));
+            framed(&mut out, b'Z', |out| out.put_u8(b'I'));
+        }
+        self.stream.write_all(&out).await?;
+        self.stream.flush().await?;
+        Ok(!self.script.refuse)
+    }
+
+    async fn message(&mut self) -> std::io::Result<(u8, Vec<u8>)> {
+        let kind = self.stream.read_u8().await?;
+        let length = self.stream.read_u32().await? as usize;
+        let mut body = vec![0; length - 4];
+        self.stream.read_exact(&mut body).await?;
+        Ok((kind, body))
+    }
+
+    /// The reply; `None` hangs up.
+    fn query(&mut self, text: &str) -> Option<BytesMut> {
+        let mut out = BytesMut::new();
+        match text {
+            "begin" => {
+                self.status = b'T';
+                framed(&mut out, b'C', |out| out.put_slice(b"BEGIN\0"));
+            }
+            "countersign refused an operation" => {
+                self.status = b'E';
+                let (severity, code, message) = (Severity::Error, "42601", "syntax error");
+                encode::error(&mut out, &ErrorMessage { severity, code, message, detail: None });
+            }
+            "select 'hang'" => return Some(out),
+            "select 'die'" => return None,
+            "select 'fatal'" => {
+                let (severity, code, message) = (Severity::Fatal, "57P01", "bye");
+                encode::error(&mut out, &ErrorMessage { severity, code, message, detail: None });
+                return Some(out);
+            }
+            "select 'copy'" => {
+                framed(&mut out, b'G', |out| out.put_slice(&[0, 0, 0]));
+                return Some(out);
+            }
+            "select 'big'" => rows(&mut out, 3000),
+            "select * from orders" => rows(&mut out, 3),
+            _ => rows(&mut out, 1),
+        }
+        framed(&mut out, b'Z', |out| out.put_u8(self.status));
+        Some(out)
+    }
+}
+
+fn rows(out: &mut BytesMut, count: usize) {
+    framed(out, b'T', |out| {
+        out.put_slice(b"\0\x01id\0");
+        out.put_slice(&[0; 18]);
+    });
+    for _ in 0..count {
+        row(out, &["x".repeat(100).as_str()]);
+    }
+    framed(out, b'C', |out| out.put_slice(format!("SELECT {count}\0").as_bytes()));
+}
+
+fn row(out: &mut BytesMut, values: &[&str]) {
+    framed(out, b'D', |out| {
+        out.put_u16(values.len() as u16);
+        for value in values {
+            out.put_u32(value.len() as u32);
+            out.put_slice(value.as_bytes());
+        }
+    });
+}
+
+/// The answer to any question to the catalog.
+fn orders_is_a_table() -> BytesMut {
+    let mut out = BytesMut::new();
+    framed(&mut out, b'1', |_| {});
+    framed(&mut out, b'2', |_| {});
+    row(&mut out, &["relation", "1", "public", "orders", "r", ""]);
+    framed(&mut out, b'C', |out| out.put_slice(b"SELECT 1\0"));
+    framed(&mut out, b'Z', |out| out.put_u8(b'I'));
+    out
+}

@@ -1,0 +1,266 @@
+//! The product as its users get it: the real `countersign-dev`, the real `countersign`, real clients.
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    sync::{LazyLock, Mutex},
+    time::{Duration, Instant},
+};
+
+use serde::Deserialize;
+use tempfile::TempDir;
+
+/// The first line that `countersign-dev --json` prints, once everything answers.
+#[derive(Debug, Clone, Deserialize)]
+#[allow(dead_code, reason = "the line is a contract: every field of it must be there, read or not")]
+pub(crate) struct Ready {
+    pub(crate) ready: bool,
+    pub(crate) admin: String,
+    pub(crate) edge: String,
+    pub(crate) console: String,
+    pub(crate) entra: String,
+    pub(crate) ca: PathBuf,
+    pub(crate) edges: Vec<ReadyEdge>,
+    pub(crate) admin_token_file: PathBuf,
+    pub(crate) approver_token_files: BTreeMap<String, PathBuf>,
+    pub(crate) target_dsns: BTreeMap<String, String>,
+    pub(crate) edge_dsns: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[allow(dead_code, reason = "as above")]
+pub(crate) struct ReadyEdge {
+    pub(crate) zone: String,
+    pub(crate) listeners: BTreeMap<String, String>,
+}
+
+/// One running stack. Killed when dropped.
+pub(crate) struct Stack {
+    pub(crate) ready: Ready,
+    pub(crate) data_dir: PathBuf,
+    child: Child,
+    /// Removed with the stack, if the folder is its own.
+    owned: Option<TempDir>,
+}
+
+/// The stack that tests share which neither break nor restart it.
+pub(crate) fn shared() -> &'static Stack {
+    static SHARED: LazyLock<Stack> = LazyLock::new(Stack::start);
+    &SHARED
+}
+
+/// Serialises the tests that turn the shared emulator's knobs (keys, faults).
+pub(crate) static EMULATOR_KNOBS: Mutex<()> = Mutex::new(());
+
+/// A program of the build under test.
+pub(crate) fn program(name: &str) -> PathBuf {
+    let test = env::current_exe().expect("this test has a path");
+    test.ancestors().nth(2).expect("target/<profile>/deps/<test>").join(name)
+}
+
+/// A command that the kernel kills when the thread that started it ends, however it ends.
+pub(crate) fn bound_to_us(program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL"]).arg(program);
+    command
+}
+
+impl Stack {
+    /// A stack with a data folder of its own.
+    pub(crate) fn start() -> Self {
+        let folder = tempfile::Builder::new().prefix("countersign-it-").tempdir_in("/tmp").expect("folder");
+        let data_dir = folder.path().join("data");
+        let mut stack = Self::start_in(&data_dir);
+        stack.owned = Some(folder);
+        stack
+    }
+
+    /// A stack over a data folder that may have been used before.
+    pub(crate) fn start_in(data_dir: &Path) -> Self {
+        // A thread of its own that never ends: the kernel ties the stack's life to the thread that started it.
+        let (started, is_started) = std::sync::mpsc::channel();
+        let folder = data_dir.to_owned();
+        std::thread::spawn(move || {
+            let child = bound_to_us(&program("countersign-dev"))
+                .arg("--data-dir")
+                .arg(&folder)
+                .arg("--json")
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .stderr(fs::File::create(folder.with_extension("log")).expect("log"))
+                .spawn()
+                .expect("countersign-dev starts");
+            started.send(child).expect("received");
+            loop {
+                std::thread::park();
+            }
+        });
+        let mut child = is_started.recv().expect("started");
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("piped");
+        BufReader::new(stdout).read_line(&mut line).expect("readable");
+        let ready: Ready = serde_json::from_str(&line).unwrap_or_else(|error| {
+            let log = fs::read_to_string(data_dir.with_extension("log")).unwrap_or_default();
+            panic!("the first line is not the ready line ({error}): {line:?}\n{log}")
+        });
+        assert!(ready.ready);
+        Self { ready, data_dir: data_dir.to_owned(), child, owned: None }
+    }
+
+    /// Stops it as an operator does, and gives back its exit code.
+    pub(crate) fn stop(&mut self) -> Option<i32> {
+        self.signal("-TERM");
+        wait_until("countersign-dev to end", Duration::from_secs(30), || self.child.try_wait().ok().flatten())
+            .code()
+    }
+
+    /// Pulls the plug.
+    pub(crate) fn kill(&mut self) {
+        self.signal("-KILL");
+        let _ = self.child.wait();
+    }
+
+    fn signal(&self, signal: &str) {
+        let status =
+            Command::new("kill").args([signal, &self.child.id().to_string()]).status().expect("kill");
+        assert!(status.success());
+    }
+
+    /// What it logged so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.data_dir.with_extension("log")).unwrap_or_default()
+    }
+
+    /// A fresh token of an agent of the story, as its user would get it.
+    pub(crate) fn token(&self, agent: &str) -> String {
+        let output = self.cli(&["token", "--agent", agent]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout).trim().to_owned()
+    }
+
+    /// The command line, with the admin's credentials.
+    pub(crate) fn cli(&self, arguments: &[&str]) -> Output {
+        Command::new(program("countersign"))
+            .args(arguments)
+            .env("COUNTERSIGN_ADDR", &self.ready.admin)
+            .env("COUNTERSIGN_CA", &self.ready.ca)
+            .env("COUNTERSIGN_TOKEN_FILE", &self.ready.admin_token_file)
+            .env_remove("COUNTERSIGN_TOKEN")
+            .output()
+            .expect("countersign runs")
+    }
+
+    /// The same, asserting success and reading its JSON.
+    pub(crate) fn cli_json(&self, arguments: &[&str]) -> serde_json::Value {
+        let output = self.cli(&[&["-o", "json"], arguments].concat());
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    }
+
+    /// psql through the edge, with a token as its password.
+    pub(crate) fn psql(&self, token: &str, sql: &str) -> Psql {
+        psql(&self.ready.edge_dsns["shop"], Some(token), sql)
+    }
+
+    /// Logs in at the level of the wire, once for each password, and returns what the edge answered to each.
+    pub(crate) fn login(&self, database: &str, passwords: &serde_json::Value) -> serde_json::Value {
+        let (host, port) = self.ready.edges[0].listeners["postgres"].split_once(':').expect("host:port");
+        let mut child = Command::new("python3")
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/clients/login.py"))
+            .args(["--host", host, "--port", port, "--database", database, "--ca"])
+            .arg(&self.ready.ca)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("python runs");
+        let mut stdin = child.stdin.take().expect("piped");
+        std::io::Write::write_all(&mut stdin, passwords.to_string().as_bytes()).expect("written");
+        drop(stdin);
+        let output = child.wait_with_output().expect("python ends");
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    }
+
+    /// The same with one token.
+    pub(crate) fn login_once(&self, database: &str, token: &str) -> serde_json::Value {
+        self.login(database, &serde_json::json!({ "once": token }))["once"].clone()
+    }
+
+    /// psql as the owner of the database, past the edge.
+    pub(crate) fn owner(&self, sql: &str) -> String {
+        let psql = psql(&self.ready.target_dsns["shop"], None, sql);
+        assert_eq!(psql.code, 0, "{}", psql.stderr);
+        psql.stdout
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        drop(self.owned.take());
+    }
+}
+
+/// What psql printed.
+#[derive(Debug)]
+pub(crate) struct Psql {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Psql {
+    /// The SQLSTATE of the first error that psql showed.
+    pub(crate) fn sqlstate(&self) -> Option<&str> {
+        let (_, rest) = self.stderr.split_once("ERROR:").or_else(|| self.stderr.split_once("FATAL:"))?;
+        rest.trim_start().split(':').next()
+    }
+
+    /// The DETAIL of the first error, which is JSON.
+    pub(crate) fn detail(&self) -> serde_json::Value {
+        let (_, rest) =
+            self.stderr.split_once("DETAIL:").unwrap_or_else(|| panic!("no DETAIL: {}", self.stderr));
+        let line = rest.lines().next().expect("a line");
+        serde_json::from_str(line.trim()).unwrap_or_else(|error| panic!("{error}: {line}"))
+    }
+}
+
+/// psql on any connection string. SQL goes in as one simple query.
+pub(crate) fn psql(dsn: &str, password: Option<&str>, sql: &str) -> Psql {
+    let mut command = Command::new("psql");
+    command
+        .args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "-v", "VERBOSITY=verbose"])
+        .args(["-d", dsn, "-c", sql])
+        .env("PGCONNECT_TIMEOUT", "20")
+        .env_remove("PGPASSWORD")
+        .stdin(Stdio::null());
+    if let Some(password) = password {
+        command.env("PGPASSWORD", password);
+    }
+    let output = command.output().expect("psql runs");
+    Psql {
+        code: output.status.code().unwrap_or(-1),
+        stdout: text(&output.stdout).trim().to_owned(),
+        stderr: text(&output.stderr),
+    }
+}
+
+/// Output as text.
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Asks again and again until there is an answer.
+pub(crate) fn wait_until<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
+    let until = Instant::now() + limit;
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < until, "waited {limit:?} for {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}

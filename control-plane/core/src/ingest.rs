@@ -68,7 +68,7 @@ impl Core {
     }
 
     /// The process that began the segment is one that attached, and the key that closed it one that this edge
-    /// announced over its own TLS: the process's own, or that of the one attached now, which found it after a crash.
+    /// announced over its own TLS: the process's own, or that of a later one, which found it after a crash.
     async fn check_keys(
         &self,
         peer: &EdgeIdentity,
@@ -81,17 +81,13 @@ impl Core {
         if checked.number == 0 && checked.boot_id != session.boot_id {
             return Err(IngestError::Foreign("the segment names another process than opened the session"));
         }
-        let author = match self.parts.store.boot(&peer.name, checked.boot_id).await {
+        match self.parts.store.boot(&peer.name, checked.boot_id).await {
             Err(StoreError::NotFound) => {
                 return Err(IngestError::Foreign("the segment names a process that never attached"));
             }
             found => found?,
         };
-        if author.recording_key == checked.signing_key {
-            return Ok(());
-        }
-        let finder = self.enrolled(peer).await?.boot;
-        if finder.is_some_and(|boot| boot.recording_key == checked.signing_key) {
+        if self.parts.store.knows_recording_key(&peer.name, checked.signing_key).await? {
             Ok(())
         } else {
             Err(IngestError::Foreign("the segment is signed by a key that this edge does not have"))

@@ -128,6 +128,10 @@ pub trait Edges: Send + Sync {
     /// after a restart.
     async fn boot(&self, name: &Name, boot: BootId) -> Result<EdgeBoot, StoreError>;
 
+    /// Whether any process of the edge that ever attached announced this recording key: a segment that one process
+    /// left and the next one closed may be uploaded by a third.
+    async fn knows_recording_key(&self, name: &Name, key: [u8; 32]) -> Result<bool, StoreError>;
+
     /// Moves the end of the lease; never back. [`StoreError::Conflict`] if another process attached since.
     async fn renew_lease(&self, name: &Name, boot: BootId, expires_at: SystemTime) -> Result<(), StoreError>;
 

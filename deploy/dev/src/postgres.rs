@@ -113,7 +113,7 @@ impl Postgres {
             if let Some(status) = self.child.try_wait()? {
                 let log = fs::read_to_string(folder.join("postgres.log")).unwrap_or_default();
                 // After a kill the last server's processes take a moment to notice that their parent is gone.
-                let lingers = log.contains("is still in use") || log.contains("is running");
+                let lingers = log.contains("is still in use") || log.contains("already exists");
                 ensure!(
                     lingers && Instant::now() < until,
                     "PostgreSQL ended at its start ({status}):\n{log}"

@@ -6,7 +6,6 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use countersign_model::{Name, Secret};
 use countersign_pki::{EdgeKey, KeyFileError};
 use countersign_wire::v1;
@@ -132,18 +131,5 @@ fn until_renewal(not_after: SystemTime, now: SystemTime) -> Duration {
 
 /// DER certificates as PEM, in the order given.
 pub(crate) fn to_pem(chain: &[Vec<u8>]) -> String {
-    let mut pem = String::new();
-    for der in chain {
-        pem.push_str("-----BEGIN CERTIFICATE-----\n");
-        let base64 = STANDARD.encode(der);
-        let mut rest = base64.as_str();
-        while !rest.is_empty() {
-            let (line, more) = rest.split_at(rest.len().min(64));
-            pem.push_str(line);
-            pem.push('\n');
-            rest = more;
-        }
-        pem.push_str("-----END CERTIFICATE-----\n");
-    }
-    pem
+    chain.iter().map(|der| countersign_pki::to_pem("CERTIFICATE", der)).collect()
 }

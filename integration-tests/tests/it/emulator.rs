@@ -2,7 +2,7 @@
 
 use std::{fs, process::Command};
 
-use crate::stack::{Stack, text};
+use crate::stack::{Stack, client, text};
 
 /// A blocking HTTPS call to the emulator's test interface, by curl: it knows nothing of us.
 fn call(stack: &Stack, method: &str, path: &str, body: Option<&serde_json::Value>) -> serde_json::Value {
@@ -32,10 +32,9 @@ pub(crate) fn get(stack: &Stack, path: &str) -> serde_json::Value {
 
 /// The forgeries of `clients/forge.py` over a genuine token.
 pub(crate) fn forgeries(stack: &Stack, genuine: &str) -> serde_json::Map<String, serde_json::Value> {
-    let clients = std::env::var("COUNTERSIGN_IT_CLIENTS").expect("set by integration-tests/run");
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/clients/forge.py");
     assert!(fs::exists(script).expect("readable"));
-    let output = Command::new(format!("{clients}/bin/python"))
+    let output = Command::new(client("python"))
         .arg(script)
         .args(["--entra", &stack.ready.entra, "--ca"])
         .arg(&stack.ready.ca)

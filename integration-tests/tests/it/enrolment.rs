@@ -96,6 +96,9 @@ fn the_edge_listener_asks_for_a_certificate_of_ours() {
     // A client certificate of somebody else's, and none at all: neither may ask anything but Enrol.
     let folder = tempfile::tempdir().expect("folder");
     let (certificate, key) = listener_certificate(folder.path());
+    // An empty message as gRPC frames it: not compressed, of length 0.
+    let message = folder.path().join("message");
+    fs::write(&message, [0; 5]).expect("written");
     let mut attempts = Vec::new();
     for with_certificate in [false, true] {
         let mut curl = Command::new("curl");
@@ -111,7 +114,8 @@ fn the_edge_listener_asks_for_a_certificate_of_ours() {
                 "-o",
                 "/dev/null",
             ])
-            .args(["--data-binary", "@/dev/null"])
+            .arg("--data-binary")
+            .arg(format!("@{}", message.display()))
             .arg(format!("{}/countersign.v1.EdgeService/CloseSession", stack.ready.edge));
         if with_certificate {
             curl.arg("--cert").arg(&certificate).arg("--key").arg(&key);

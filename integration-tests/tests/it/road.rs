@@ -237,14 +237,16 @@ fn the_target_going_away_ends_the_session_and_says_so() {
     let stack = Stack::start();
     let token = stack.token("reader");
     assert_eq!(stack.psql(&token, "SELECT 1").code, 0);
-    // The owner ends every session of the standing role while one waits between two statements.
+    // An administrator of the database ends the sessions of the standing role while one waits between statements.
+    let administrator = stack.ready.target_dsns["shop"].replace("user=shop_owner", "user=postgres");
     let session = std::thread::scope(|scope| {
         let waiting = scope.spawn(|| psql_script(&stack, &token, &["SELECT 1", "\\! sleep 3", "SELECT 2"]));
         wait_until("the session to show", Duration::from_secs(10), || {
-            let live = stack.owner("SELECT count(*) FROM pg_stat_activity WHERE usename = 'shop_standing'");
-            (live != "0").then_some(())
+            let live = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'shop_standing'";
+            (psql(&administrator, None, live).stdout != "0").then_some(())
         });
-        stack.owner("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'shop_standing'");
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'shop_standing'";
+        assert_eq!(psql(&administrator, None, end).code, 0);
         waiting.join().expect("joined")
     });
     assert!(!session.stdout.contains('2'), "{session:?}");

@@ -61,6 +61,15 @@ pub(crate) fn program(name: &str) -> PathBuf {
     test.ancestors().nth(2).expect("target/<profile>/deps/<test>").join(name)
 }
 
+/// A program of the clients that `integration-tests/run` installs beside the build.
+pub(crate) fn client(name: &str) -> PathBuf {
+    let test = env::current_exe().expect("this test has a path");
+    let program =
+        test.ancestors().nth(3).expect("target/<profile>/deps/<test>").join("clients/bin").join(name);
+    assert!(program.exists(), "{} is missing: run integration-tests/run once", program.display());
+    program
+}
+
 /// A command that the kernel kills when the thread that started it ends, however it ends.
 pub(crate) fn bound_to_us(program: &Path) -> Command {
     let mut command = Command::new("setpriv");

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::Path, process::Command};
 
-use crate::stack::{shared, text};
+use crate::stack::{client, shared, text};
 
 #[test]
 fn the_ready_line_says_what_it_must() {
@@ -59,10 +59,9 @@ fn the_issuer_publishes_what_entra_needs_and_no_more() {
 #[test]
 fn a_client_that_knows_only_reflection_finds_its_way() {
     let stack = shared();
-    let clients = std::env::var("COUNTERSIGN_IT_CLIENTS").expect("set by integration-tests/run");
     let address = stack.ready.admin.trim_start_matches("https://");
     let grpcurl = |arguments: &[&str]| {
-        let output = Command::new(format!("{clients}/bin/grpcurl"))
+        let output = Command::new(client("grpcurl"))
             .args(["-cacert", &stack.ready.ca.to_string_lossy()])
             .args(arguments)
             .output()

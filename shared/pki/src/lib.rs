@@ -9,6 +9,7 @@ mod edge_key;
 mod identity;
 mod issuer_key;
 mod key_file;
+mod pem;
 mod signature;
 
 pub use ca::{BACKDATE, Ca, CaError, EDGE_VALIDITY, IssuedEdge, ServerCertificate};
@@ -16,4 +17,5 @@ pub use edge_key::EdgeKey;
 pub use identity::{EdgeIdentity, IdentityError};
 pub use issuer_key::{IssuerKey, Jwk};
 pub use key_file::{KeyFileError, create_private, read_private};
+pub use pem::to_pem;
 pub use signature::{BadSignature, DeploymentKey, Domain, verify};

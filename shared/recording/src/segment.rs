@@ -6,6 +6,7 @@
 use countersign_model::{Name, RecordingId};
 use countersign_wire::v1;
 use ed25519_dalek::{Signature, VerifyingKey};
+use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
@@ -91,6 +92,11 @@ pub fn check_segment(bytes: &[u8]) -> Result<CheckedSegment, SegmentError> {
     };
     // Asks for the end: whatever follows the trailer is malformed.
     reader.next_part()?;
+    // The signature covers what the trailer says, not its bytes: only one spelling of it is taken.
+    let encoded = bytes.get(end.saturating_add(8)..).unwrap_or_default();
+    if encoded != trailer.encode_to_vec() {
+        return Err(SegmentError::Inconsistent);
+    }
     let digest = sha256(bytes.get(..end).unwrap_or_default());
     run.end(&header, &trailer, &digest, bytes)
 }
@@ -205,12 +211,25 @@ mod tests {
     }
 
     #[test]
+    fn a_trailer_has_one_spelling() {
+        let segment = fixture::recording(1, 3).remove(0);
+        let end = *fixture::part_ends(&segment).last().unwrap();
+        // The frame count twice: the second one counts.
+        let trailer = [&[8, 7], &segment[end + 8..]].concat();
+        let len = u32::try_from(trailer.len()).unwrap().to_le_bytes();
+        let other = [&segment[..end + 4], &len, &trailer].concat();
+        assert_eq!(check_segment(&other), Err(SegmentError::Inconsistent));
+    }
+
+    #[test]
     fn no_byte_can_be_another() {
         let segment = fixture::recording(1, 4).remove(0);
         for at in 0..segment.len() {
-            let mut flipped = segment.clone();
-            flipped[at] ^= 1;
-            assert!(check_segment(&flipped).is_err(), "byte {at}");
+            for bit in 0..8 {
+                let mut flipped = segment.clone();
+                flipped[at] ^= 1 << bit;
+                assert!(check_segment(&flipped).is_err(), "byte {at}, bit {bit}");
+            }
             assert!(check_segment(&segment[..at]).is_err(), "cut at {at}");
         }
     }

@@ -97,6 +97,10 @@ pub(super) async fn boots_and_leases(store: &dyn Store) {
         assert_eq!(store.boot(&edge, [seed; 16]).await, Ok(boot(seed)), "earlier boots are remembered");
     }
     assert_eq!(store.boot(&name("edge-2"), [1; 16]).await, Err(StoreError::NotFound), "edges are apart");
+    for (seed, known) in [(1, true), (2, true), (9, false)] {
+        assert_eq!(store.knows_recording_key(&edge, [seed; 32]).await, Ok(known), "the key of boot {seed}");
+    }
+    assert_eq!(store.knows_recording_key(&name("edge-2"), [1; 32]).await, Ok(false), "edges are apart");
     replaces_certificates(store).await;
 }
 

@@ -102,6 +102,23 @@ impl Edges for EmbeddedStore {
         .await
     }
 
+    async fn knows_recording_key(&self, name: &Name, key: [u8; 32]) -> Result<bool, StoreError> {
+        let name = name.clone();
+        self.read(move |transaction| {
+            let boots = transaction.open_table(BOOTS)?;
+            let (first, last) = ([0; 16], [0xff; 16]);
+            for entry in boots.range((name.as_str(), &first)..=(name.as_str(), &last))? {
+                let (_, record) = entry?;
+                let boot = EdgeBoot::try_from(tables::decode::<StoredBoot>(record.value())?)?;
+                if boot.recording_key == key {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        })
+        .await
+    }
+
     async fn renew_lease(&self, name: &Name, boot: BootId, expires_at: SystemTime) -> Result<(), StoreError> {
         let name = name.clone();
         self.writer

@@ -10,9 +10,7 @@ use cedar_policy::{
 use countersign_model::{Action, Fact, PrincipalKind, Reason, Resource, SessionFacts, Verdict};
 use proptest::prelude::*;
 
-use super::{
-    agent, column, database, fact, now, operation, principal, session_of, setting, table,
-};
+use super::{agent, column, database, fact, now, operation, principal, session_of, setting, table};
 use super::{compile, decide};
 use crate::{CompiledPolicies, SCHEMA, context::Surroundings, entity::applies};
 

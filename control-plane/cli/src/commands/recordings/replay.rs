@@ -64,7 +64,10 @@ fn show(frame: &Frame, current: &mut Option<OperationId>, out: &mut Output) -> R
         Entry::Intent(intent) => {
             *current = Some(intent.operation);
             out.line(&format!("{at}  {}  {}  {}", intent.operation, intent.kind, permitted(intent)))?;
-            statement(&intent.payload, out)?;
+            match intent.kind.as_str() {
+                "catalog" => question(&intent.payload, out)?,
+                _ => statement(&intent.payload, out)?,
+            }
             facts(&intent.facts, out)
         }
         Entry::Refusal(refusal) => {
@@ -135,6 +138,17 @@ fn statement(payload: &Payload, out: &mut Output) -> Result<(), Failure> {
         return Ok(());
     }
     escaped_lines(&payload.0).iter().try_for_each(|line| out.line(&format!("    | {line}")))
+}
+
+/// The edge's own fixed question, asked again and again: its first line, and how much more there is.
+fn question(payload: &Payload, out: &mut Output) -> Result<(), Failure> {
+    let lines = escaped_lines(&payload.0);
+    let Some(first) = lines.first() else { return Ok(()) };
+    out.line(&format!("    | {first}"))?;
+    match lines.len() {
+        1 => Ok(()),
+        more => out.line(&format!("    ({} more lines of the edge's own; -o json shows them)", more - 1)),
+    }
 }
 
 fn facts(facts: &[RecordedFact], out: &mut Output) -> Result<(), Failure> {

@@ -99,12 +99,10 @@ fn parameters(version: u32, mut body: &[u8]) -> Result<Vec<(String, String)>, Ma
     }
 }
 
+/// An empty one is well-formed: it is refused as any other token that does not verify.
 fn secret(body: &[u8]) -> Result<Secret, Malformed> {
     let (password, rest) = split_string(body)?;
-    if !rest.is_empty() || password.is_empty() {
-        return Err(Malformed::Body);
-    }
-    text(password).map(Secret::new)
+    if rest.is_empty() { text(password).map(Secret::new) } else { Err(Malformed::Body) }
 }
 
 fn text(bytes: &[u8]) -> Result<String, Malformed> {
@@ -166,7 +164,7 @@ mod tests {
         let mut good = password(b"token\0");
         assert_eq!(take_password(&mut good).unwrap().unwrap().expose(), "token");
         assert!(good.is_empty());
-        assert_eq!(take_password(&mut password(b"\0")).unwrap_err(), Malformed::Body);
+        assert_eq!(take_password(&mut password(b"\0")).unwrap().unwrap().expose(), "");
         assert_eq!(take_password(&mut password(b"a\0b\0")).unwrap_err(), Malformed::Body);
         assert_eq!(take_password(&mut BytesMut::from(&b"Q\0\0\0\x04"[..])).unwrap_err(), Malformed::Type);
         let mut large = BytesMut::from(&b"p"[..]);

@@ -3,14 +3,18 @@
 //! The token is sent once, only to a server whose certificate was verified for the target's host, and only in
 //! answer to `AuthenticationCleartextPassword`. A server that asks in any other way, or for nothing, is refused.
 
-use std::{io, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    time::Duration,
+};
 
 use bytes::{Buf, Bytes, BytesMut};
 use countersign_gate::{Permit, Recorded, ports::Credential};
 use rustls_pki_types::ServerName;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpStream, lookup_host},
     time::timeout,
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
@@ -40,6 +44,9 @@ pub(crate) enum DialError {
     /// It took too long.
     #[error("the target did not answer in time")]
     Timeout,
+    /// The target's name leads to addresses that are never dialled, or to none.
+    #[error("the target's host has no address that may be dialled")]
+    Address,
     /// The host of the target is no name or address.
     #[error("the target's host is not a DNS name or an address")]
     Host,
@@ -128,10 +135,36 @@ async fn within<T>(
     timeout(patience, step).await.unwrap_or(Err(DialError::Timeout))
 }
 
+/// TCP to the first address that answers. Addresses where clouds serve credentials of the machine are passed over:
+/// a name that leads there, by an admin's mistake or by somebody else's DNS, must not turn the edge on its host.
+async fn connect(target: &PostgresTarget) -> Result<TcpStream, DialError> {
+    let mut last = DialError::Address;
+    for address in lookup_host((target.host.as_str(), target.port)).await? {
+        if serves_credentials(address.ip()) {
+            continue;
+        }
+        match TcpStream::connect(address).await {
+            Ok(tcp) => return Ok(tcp),
+            Err(error) => last = error.into(),
+        }
+    }
+    Err(last)
+}
+
+/// Link-local addresses (IMDS lives at 169.254.169.254, in AWS also at fd00:ec2::254) and Azure's wire server.
+fn serves_credentials(address: IpAddr) -> bool {
+    const AZURE_WIRE_SERVER: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
+    const AWS_METADATA: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.is_link_local() || address == AZURE_WIRE_SERVER,
+        IpAddr::V6(address) => address.is_unicast_link_local() || address == AWS_METADATA,
+    }
+}
+
 /// TCP, and TLS that is verified in full: chain and host.
 async fn secure(target: &PostgresTarget) -> Result<TlsStream<TcpStream>, DialError> {
     let host = ServerName::try_from(target.host.clone()).map_err(|_| DialError::Host)?;
-    let mut tcp = TcpStream::connect((target.host.as_str(), target.port)).await?;
+    let mut tcp = connect(target).await?;
     tcp.set_nodelay(true)?;
     tcp.write_all(&TLS_REQUEST).await?;
     // Exactly one byte: what came behind it in the clear would otherwise pass for something said under TLS.
@@ -213,6 +246,23 @@ async fn next_message(
         }
         if !inlet.fill(stream).await? {
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_that_serve_credentials_are_never_dialled() {
+        for address in
+            ["169.254.169.254", "168.63.129.16", "fd00:ec2::254", "fe80::1", "::ffff:169.254.169.254"]
+        {
+            assert!(serves_credentials(address.parse().unwrap()), "{address}");
+        }
+        for address in ["127.0.0.1", "10.0.0.4", "168.63.129.17", "::1", "2001:db8::1"] {
+            assert!(!serves_credentials(address.parse().unwrap()), "{address}");
         }
     }
 }

@@ -4,7 +4,7 @@
 //! writers one wins, and a name is there only when its bytes are. Folders have mode 0700, files 0600.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::{self, ErrorKind, Read, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
@@ -16,6 +16,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use countersign_runtime::{LOCK_PATIENCE, retry_while};
 
 use crate::{Archive, ArchiveError, Key, PutOutcome};
 
@@ -44,7 +45,8 @@ impl FileArchive {
             File::open(parent)?.sync_all()?;
         }
         let lock = private_file().create(true).truncate(false).open(root.join(LOCK))?;
-        lock.try_lock().map_err(|error| {
+        let busy = |error: &TryLockError| matches!(error, TryLockError::WouldBlock);
+        retry_while(LOCK_PATIENCE, || lock.try_lock(), busy).map_err(|error| {
             ArchiveError::Unavailable(format!("{} is in use by another process: {error}", root.display()))
         })?;
         let incoming = root.join(INCOMING);

@@ -10,6 +10,7 @@ use std::{
 
 use countersign_model::{Name, RecordingId};
 use countersign_recording::MAX_SEGMENT;
+use countersign_runtime::{LOCK_PATIENCE, retry_while};
 use ed25519_dalek::SigningKey;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc as async_mpsc, oneshot};
@@ -195,7 +196,8 @@ fn lock(root: &Path) -> Result<File, SpoolError> {
         .mode(0o600)
         .open(&path)
         .map_err(SpoolError::io(&path))?;
-    match file.try_lock() {
+    let busy = |error: &TryLockError| matches!(error, TryLockError::WouldBlock);
+    match retry_while(LOCK_PATIENCE, || file.try_lock(), busy) {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(SpoolError::InUse(root.to_owned())),
         Err(TryLockError::Error(cause)) => Err(SpoolError::Io { path, cause }),

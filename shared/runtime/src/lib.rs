@@ -2,6 +2,8 @@
 
 mod backoff;
 mod drain;
+mod patience;
 
 pub use backoff::Backoff;
 pub use drain::{Blocker, Drain, Watch};
+pub use patience::{LOCK_PATIENCE, retry_while};

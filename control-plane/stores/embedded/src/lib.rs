@@ -23,6 +23,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use countersign_runtime::{LOCK_PATIENCE, retry_while};
 use countersign_store::{Store, StoreError};
 use redb::{Database, DatabaseError, ReadTransaction, ReadableDatabase};
 
@@ -81,11 +82,12 @@ impl EmbeddedStore {
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let failed = |cause: String| OpenError::Failed { path: path.to_owned(), cause };
         create_file(path).map_err(|error| failed(error.to_string()))?;
-        let database =
-            Database::builder().set_cache_size(CACHE).create(path).map_err(|error| match error {
-                DatabaseError::DatabaseAlreadyOpen => OpenError::InUse { path: path.to_owned() },
-                other => failed(other.to_string()),
-            })?;
+        let create = || Database::builder().set_cache_size(CACHE).create(path);
+        let busy = |error: &DatabaseError| matches!(error, DatabaseError::DatabaseAlreadyOpen);
+        let database = retry_while(LOCK_PATIENCE, create, busy).map_err(|error| match error {
+            DatabaseError::DatabaseAlreadyOpen => OpenError::InUse { path: path.to_owned() },
+            other => failed(other.to_string()),
+        })?;
         tables::prepare(&database, path)?;
         let database = Arc::new(database);
         let writer = Writer::start(database.clone()).map_err(|error| failed(error.to_string()))?;

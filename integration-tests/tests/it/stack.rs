@@ -80,23 +80,31 @@ pub(crate) fn bound_to_us(program: &Path) -> Command {
 impl Stack {
     /// A stack with a data folder of its own.
     pub(crate) fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// The same with settings of its own.
+    pub(crate) fn start_with(config: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("countersign-it-").tempdir_in("/tmp").expect("folder");
-        let data_dir = folder.path().join("data");
-        let mut stack = Self::start_in(&data_dir);
+        fs::write(folder.path().join("data.toml"), config).expect("written");
+        let mut stack = Self::start_in(&folder.path().join("data"));
         stack.owned = Some(folder);
         stack
     }
 
-    /// A stack over a data folder that may have been used before.
+    /// A stack over a data folder that may have been used before, with the settings beside it, if there are any.
     pub(crate) fn start_in(data_dir: &Path) -> Self {
         // A thread of its own that never ends: the kernel ties the stack's life to the thread that started it.
         let (started, is_started) = std::sync::mpsc::channel();
         let folder = data_dir.to_owned();
         std::thread::spawn(move || {
-            let child = bound_to_us(&program("countersign-dev"))
-                .arg("--data-dir")
-                .arg(&folder)
-                .arg("--json")
+            let mut command = bound_to_us(&program("countersign-dev"));
+            command.arg("--data-dir").arg(&folder).arg("--json");
+            let config = folder.with_extension("toml");
+            if config.exists() {
+                command.arg("--config").arg(config);
+            }
+            let child = command
                 .stdin(Stdio::null())
                 .stdout(Stdio::piped())
                 .stderr(fs::File::create(folder.with_extension("log")).expect("log"))
@@ -130,6 +138,16 @@ impl Stack {
     pub(crate) fn kill(&mut self) {
         self.signal("-KILL");
         let _ = self.child.wait();
+    }
+
+    /// Its control plane stops answering, without closing anything; its PostgreSQL goes on.
+    pub(crate) fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// It goes on where it was.
+    pub(crate) fn thaw(&self) {
+        self.signal("-CONT");
     }
 
     fn signal(&self, signal: &str) {

@@ -31,8 +31,8 @@ pub struct Statement {
     /// Functions, aggregates, window functions and sampling methods that are called by name or by SQL's own syntax
     /// (`EXTRACT` is `pg_catalog.extract`).
     pub functions: Vec<QualifiedName>,
-    /// Names that the text selects from a row (`t.name`, `(row).name`). PostgreSQL calls a function of that name on
-    /// the row where there is no such column.
+    /// Names that the text selects from a value (`t.name`, `(expression).name`). Where there is no such column,
+    /// PostgreSQL calls a function of that name on the value, of whatever type it is.
     pub attributes: Vec<String>,
     /// Operators, also those behind `IN`, `BETWEEN`, `LIKE`, `CASE x WHEN` and `JOIN … USING`.
     pub operators: Vec<QualifiedName>,
@@ -236,15 +236,13 @@ fn query(statement: &mut Statement, node: Node<'_>, budget: &mut usize) -> Resul
     Ok(())
 }
 
-/// ANALYZE runs the statement, so its mere mention is enough; SERIALIZE and what is yet to come need it.
+/// ANALYZE runs the statement, so its mere mention is enough; SERIALIZE and what is yet to come need it. VERBOSE
+/// prints the definitions of views, and SETTINGS the server's configuration.
 fn options_are_harmless(explain: &nodes::ExplainStmt) -> Result<(), Stop> {
     for option in explain.options() {
         match option.defname() {
             Some("analyze") => return Err(UnparsedReason::ExplainAnalyze.into()),
-            Some(
-                "buffers" | "costs" | "format" | "generic_plan" | "memory" | "settings" | "summary"
-                | "verbose",
-            ) => {}
+            Some("buffers" | "costs" | "format" | "generic_plan" | "memory" | "summary") => {}
             _ => return Err(UnparsedReason::ExplainOption.into()),
         }
     }

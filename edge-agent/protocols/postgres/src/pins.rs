@@ -5,11 +5,20 @@
 //! these settings whenever they change; one such report ends the session.
 
 /// What a target has to report at login, or the login fails.
-const REQUIRED: [(&str, &str); 2] = [("client_encoding", "UTF8"), ("standard_conforming_strings", "on")];
+///
+/// The encoding of the database counts too: a server cuts long names after converting them, so in another encoding
+/// it would cut them elsewhere than we do.
+const REQUIRED: [(&str, &str); 3] =
+    [("client_encoding", "UTF8"), ("server_encoding", "UTF8"), ("standard_conforming_strings", "on")];
 
 /// What must stay as it was reported at login. `search_path` is reported by PostgreSQL 18 and later.
-const PINNED: [&str; 4] =
-    ["client_encoding", "standard_conforming_strings", "session_authorization", "search_path"];
+const PINNED: [&str; 5] = [
+    "client_encoding",
+    "server_encoding",
+    "standard_conforming_strings",
+    "session_authorization",
+    "search_path",
+];
 
 /// The settings as they were at login.
 #[derive(Debug, Default)]
@@ -39,10 +48,17 @@ mod tests {
 
     #[test]
     fn required_values_are_exact() {
-        let good = [("client_encoding", "UTF8"), ("standard_conforming_strings", "on"), ("TimeZone", "UTC")];
+        let good = [
+            ("client_encoding", "UTF8"),
+            ("server_encoding", "UTF8"),
+            ("standard_conforming_strings", "on"),
+            ("TimeZone", "UTC"),
+        ];
         assert!(Pins::of(good.into_iter()).are_complete());
-        assert!(!Pins::of(good.into_iter().take(1)).are_complete());
-        let bad = [("client_encoding", "LATIN1"), ("standard_conforming_strings", "on")];
-        assert!(!Pins::of(bad.into_iter()).are_complete());
+        for (missing, _) in REQUIRED {
+            assert!(!Pins::of(good.into_iter().filter(|(name, _)| *name != missing)).are_complete());
+            let other = good.map(|(name, value)| (name, if name == missing { "LATIN1" } else { value }));
+            assert!(!Pins::of(other.into_iter()).are_complete());
+        }
     }
 }

@@ -24,6 +24,35 @@ use question::{Kind, Names, Qualified};
 /// Names that one operation may have.
 const MAX_NAMES: usize = 4096;
 
+/// Input functions of types that look names up in the catalog, and so tell which objects there are.
+const READS_THE_CATALOG: [&str; 7] = [
+    "regclassin",
+    "regnamespacein",
+    "regoperatorin",
+    "regoperin",
+    "regprocedurein",
+    "regprocin",
+    "regrolein",
+];
+
+/// Functions of `pg_catalog` that act, but neither run SQL that is given as text nor change what names mean.
+const LEAVES_NAMES_ALONE: [&str; 14] = [
+    "currval",
+    "lastval",
+    "nextval",
+    "pg_advisory_lock",
+    "pg_advisory_unlock",
+    "pg_advisory_xact_lock",
+    "pg_cancel_backend",
+    "pg_notify",
+    "pg_sleep",
+    "pg_sleep_for",
+    "pg_sleep_until",
+    "pg_terminate_backend",
+    "pg_try_advisory_lock",
+    "setval",
+];
+
 /// Whether the catalog that is asked is the one that a statement will meet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Sight {
@@ -159,14 +188,21 @@ impl<'a> Inquiry<'a> {
         }
         for name in &statement.types {
             for read in self.found(Kind::Type, name, found)? {
-                self.call(read.first != "pg_catalog", &read.first, &read.second, facts);
+                if read.first.is_empty() {
+                    // A row type shows what its relation is made of.
+                    facts.insert(Fact { action: Action::PostgresSelect, resource: self.table(read) });
+                } else {
+                    let harmless = read.first == "pg_catalog" && !READS_THE_CATALOG.contains(&&*read.second);
+                    self.call(!harmless, &read.first, &read.second, facts);
+                }
             }
         }
         for name in &statement.attributes {
             let place = self.names.attributes.binary_search(name).ok();
             for function in found.iter().filter(|row| row.kind == Kind::Attribute && Some(row.place) == place)
             {
-                self.call(true, &function.schema, &function.name, facts);
+                let harmless = function.schema == "pg_catalog" && known_harmless(&function.name);
+                self.call(!harmless, &function.schema, &function.name, facts);
             }
         }
         self.session(statement, facts);
@@ -289,10 +325,14 @@ pub(crate) fn context(analysis: &Analysis, in_transaction: bool) -> OperationCon
     }
 }
 
-/// What the sight is after an operation with these facts was permitted. `set_config` can change the search path.
+/// What the sight is after an operation with these facts was permitted. A function may change the search path or make
+/// temporary objects, directly (`set_config`) or by SQL that it is given as text (`ts_stat`, `query_to_xml`), and
+/// PostgreSQL before 18 does not report that: so any function may have, but for a closed list.
 pub(crate) fn sight_after(sight: Sight, facts: &[Fact]) -> Sight {
     let clouds = |fact: &Fact| match &fact.resource {
-        Resource::Function { function, .. } => &**function == "set_config",
+        Resource::Function { schema, function, .. } => {
+            **schema != *"pg_catalog" || !LEAVES_NAMES_ALONE.contains(&&**function)
+        }
         _ => fact.action == Action::Unparsed,
     };
     if facts.iter().any(clouds) { Sight::Clouded } else { sight }

@@ -188,6 +188,9 @@ async fn enter(
         ("client_encoding", "UTF8"),
         ("standard_conforming_strings", "on"),
         ("search_path", login.search_path),
+        // A statement whose session is gone must not run on: the server looks every second whether we are there
+        // (PostgreSQL 14 and later).
+        ("client_connection_check_interval", "1000"),
     ]);
     let mut startup = BytesMut::new();
     Control::Startup(&parameters).encode(&mut startup);

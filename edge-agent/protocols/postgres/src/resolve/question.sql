@@ -41,12 +41,12 @@ JOIN pg_namespace n ON n.oid = p.pronamespace
 LEFT JOIN path ON path.oid = n.oid
 WHERE CASE WHEN f.schema = '' THEN path.place IS NOT NULL ELSE n.nspname = f.schema END
 UNION ALL
--- What `row.name` calls where the row has no such column: functions of one argument that can be a row.
+-- What `value.name` calls where the value has no such column: any function that one argument is enough for. The value
+-- need not be a row: `('…'::text).f` calls `f(text)`, and so does `alias.f` where the alias is of a scalar.
 SELECT DISTINCT 'attribute', a.place, n.nspname, p.proname, '', ''
 FROM unnest($12) WITH ORDINALITY AS a (name, place)
 JOIN pg_proc p ON p.proname = a.name AND p.pronargs >= 1 AND p.pronargs - p.pronargdefaults <= 1
-JOIN pg_type t ON t.oid = p.proargtypes[0] AND t.typtype IN ('c', 'd', 'p')
-JOIN pg_namespace n ON n.oid = p.pronamespace AND n.nspname <> 'pg_catalog'
+JOIN pg_namespace n ON n.oid = p.pronamespace
 JOIN path ON path.oid = n.oid
 UNION ALL
 -- Every operator that the path reaches, with the function that it stands for; the built-in ones as one row.
@@ -61,11 +61,14 @@ JOIN pg_namespace fn ON fn.oid = p.pronamespace
 LEFT JOIN path ON path.oid = n.oid
 WHERE CASE WHEN o.schema = '' THEN path.place IS NOT NULL ELSE n.nspname = o.schema END
 UNION ALL
--- The first type in the path, with the function that reads its values (for an array: its elements).
-SELECT 'type', y.place, t.nspname, t.typname, fn.nspname::text, p.proname::text
+-- The first type in the path (for an array: of its elements), with the function that reads its values; without one
+-- where the type is the row of a relation.
+SELECT 'type', y.place, bn.nspname, b.typname,
+    CASE WHEN b.typrelid <> 0 THEN '' ELSE fn.nspname::text END,
+    CASE WHEN b.typrelid <> 0 THEN '' ELSE p.proname::text END
 FROM unnest($10, $11) WITH ORDINALITY AS y (schema, name, place)
 CROSS JOIN LATERAL (
-    SELECT n.nspname, t.typname, CASE WHEN t.typcategory = 'A' AND t.typelem <> 0 THEN t.typelem ELSE t.oid END AS base
+    SELECT CASE WHEN t.typcategory = 'A' AND t.typelem <> 0 THEN t.typelem ELSE t.oid END AS base
     FROM pg_type t
     JOIN pg_namespace n ON n.oid = t.typnamespace
     LEFT JOIN path ON path.oid = n.oid
@@ -75,5 +78,6 @@ CROSS JOIN LATERAL (
     LIMIT 1
 ) AS t
 JOIN pg_type b ON b.oid = t.base
+JOIN pg_namespace bn ON bn.oid = b.typnamespace
 JOIN pg_proc p ON p.oid = b.typinput
 JOIN pg_namespace fn ON fn.oid = p.pronamespace

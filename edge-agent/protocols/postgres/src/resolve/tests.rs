@@ -95,6 +95,18 @@ fn operators_types_and_attributes_count_as_the_functions_behind_them() {
     assert_eq!(facts("select 1 + 1", &operators).unwrap(), ["postgres:call public.plus()"]);
     let mood = found(Kind::Type, 0, ["public", "mood", "pg_catalog", "enum_in"]);
     assert_eq!(facts("select 'x'::mood", &[mood]).unwrap(), ["postgres:evaluate shop"]);
+    let regclass = found(Kind::Type, 0, ["pg_catalog", "regclass", "pg_catalog", "regclassin"]);
+    assert_eq!(
+        facts("select 'x'::regclass", &[regclass]).unwrap(),
+        ["postgres:call pg_catalog.regclassin()"],
+        "a type that looks names up tells which objects there are"
+    );
+    let row = found(Kind::Type, 0, ["hr", "payroll", "", ""]);
+    assert_eq!(
+        facts("select (null::hr.payroll).*", &[row]).unwrap(),
+        ["postgres:select hr.payroll"],
+        "a row type shows what its relation is made of"
+    );
     let citext = found(Kind::Type, 0, ["public", "citext", "public", "citextin"]);
     assert_eq!(facts("select 'x'::citext", &[citext]).unwrap(), ["postgres:call public.citextin()"]);
     let orders = found(Kind::Relation, 0, ["public", "orders", "r", ""]);
@@ -102,6 +114,20 @@ fn operators_types_and_attributes_count_as_the_functions_behind_them() {
     assert_eq!(
         facts("select o.audit from orders o", &[orders, attribute]).unwrap(),
         ["postgres:call public.audit()", "postgres:select public.orders"]
+    );
+}
+
+#[test]
+fn what_an_attribute_may_call_counts_wherever_it_comes_from() {
+    let built_in = |name| found(Kind::Attribute, 0, ["pg_catalog", name, "", ""]);
+    let ts_stat = "select ('select 1'::text).ts_stat";
+    let text = found(Kind::Type, 0, ["pg_catalog", "text", "pg_catalog", "textin"]);
+    assert_eq!(facts(ts_stat, &[text, built_in("ts_stat")]).unwrap(), ["postgres:call pg_catalog.ts_stat()"]);
+    let customers = || found(Kind::Relation, 0, ["public", "customers", "r", ""]);
+    assert_eq!(
+        facts("select c.name from customers c", &[customers(), built_in("name")]).unwrap(),
+        ["postgres:select public.customers"],
+        "a column that is called like a harmless function can be read"
     );
 }
 
@@ -139,6 +165,11 @@ fn a_clouded_session_stays_unparsed() {
     assert_eq!(clouds("create table t ()", &[]), Sight::Clouded);
     let set_config = found(Kind::Function, 0, ["pg_catalog", "set_config", "", ""]);
     assert_eq!(clouds("select set_config('search_path', 'x', false)", &[set_config]), Sight::Clouded);
+    let ts_stat = found(Kind::Function, 0, ["pg_catalog", "ts_stat", "", ""]);
+    assert_eq!(clouds("select ts_stat('select 1')", &[ts_stat]), Sight::Clouded, "it runs SQL given as text");
+    let nextval = |schema| found(Kind::Function, 0, [schema, "nextval", "", ""]);
+    assert_eq!(clouds("select nextval('s')", &[nextval("pg_catalog")]), Sight::Clear);
+    assert_eq!(clouds("select nextval('s')", &[nextval("public")]), Sight::Clouded);
     assert_eq!(clouds("select 1", &[]), Sight::Clear);
 }
 

@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 use countersign_gate::CloseReason;
-use countersign_model::{Reason, Refusal, SessionId};
+use countersign_model::{Reason, Refusal, RefusalKind, SessionId};
 
 use crate::{
     arrival::fatal,
@@ -29,6 +29,9 @@ pub(crate) enum Ending {
     /// The edge ends it.
     #[error("it was ended")]
     Stopped(CloseReason),
+    /// The edge ends it with an operation under way, after a moment for it to finish.
+    #[error("it was ended, with an operation under way")]
+    Cut(CloseReason),
     /// The target went away with nothing under way.
     #[error("{0}")]
     TargetGone(LineError),
@@ -50,11 +53,20 @@ impl From<ClientError> for Ending {
 }
 
 impl Ending {
+    /// The same, of a session whose operation has been sent: the client must not hear that it did not run.
+    pub(crate) fn after_sending(self) -> Self {
+        match self {
+            Self::Stopped(reason) => Self::Cut(reason),
+            Self::Refused(refusal) => Self::Refused(Refusal { kind: RefusalKind::Unknown, ..refusal }),
+            other => other,
+        }
+    }
+
     /// The word for the recording.
     pub(crate) fn reason(&self) -> CloseReason {
         match self {
             Self::Left | Self::Broke(_) => CloseReason::Client,
-            Self::Deaf(reason) | Self::Stopped(reason) => *reason,
+            Self::Deaf(reason) | Self::Stopped(reason) | Self::Cut(reason) => *reason,
             Self::TargetGone(_) | Self::Unanswered(_) => CloseReason::Target,
             Self::Refused(refusal) => match refusal.reason {
                 Reason::JournalUnavailable | Reason::SpoolFull | Reason::OverLimit => CloseReason::Journal,
@@ -70,6 +82,7 @@ impl Ending {
             Self::Deaf(_) => return None,
             Self::Broke(error) => return Some(fatal("08P01", &error.to_string())),
             Self::Stopped(reason) => stop::refusal(*reason),
+            Self::Cut(reason) => Refusal { kind: RefusalKind::Unknown, ..stop::refusal(*reason) },
             Self::TargetGone(_) => {
                 Refusal::denied(Reason::TargetUnavailable, "the connection to the target was lost")
             }

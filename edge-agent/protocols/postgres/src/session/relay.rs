@@ -1,6 +1,7 @@
 //! The way back: the target's reply in batches, each masked and recorded before the client sees a byte of it.
 
 use countersign_gate::{Batch, InFlight, ports::Ports};
+use countersign_model::Refusal;
 
 use super::{Driver, ending::Ending};
 use crate::{
@@ -16,13 +17,13 @@ impl<P: Ports> Driver<'_, P> {
         let last = match self.until_last(&mut in_flight, &mut reply).await {
             Ok(last) => last,
             Err(ending) => {
-                self.session.abandon(in_flight).await.map_err(Ending::Refused)?;
-                return Err(ending);
+                self.session.abandon(in_flight).await.map_err(sent_and_refused)?;
+                return Err(ending.after_sending());
             }
         };
-        let batch = in_flight.mask(Batch::new(last.bytes, last.rows)).map_err(Ending::Refused)?;
+        let batch = in_flight.mask(Batch::new(last.bytes, last.rows)).map_err(sent_and_refused)?;
         let finished = self.session.finish(in_flight, batch, &reply.completion).await;
-        let recorded = finished.map_err(Ending::Refused)?;
+        let recorded = finished.map_err(sent_and_refused)?;
         self.status = last.end.unwrap_or_default();
         self.write(&recorded.into_bytes()).await
     }
@@ -73,4 +74,9 @@ impl<P: Ports> Driver<'_, P> {
             reason = self.stop.expired() => Err(Ending::Deaf(reason)),
         }
     }
+}
+
+/// What was sent may have run, whatever became of its reply.
+fn sent_and_refused(refusal: Refusal) -> Ending {
+    Ending::Refused(refusal).after_sending()
 }

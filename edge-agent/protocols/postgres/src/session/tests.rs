@@ -227,6 +227,10 @@ async fn the_edge_ends_sessions_idle_or_busy() {
                 switch.send_replace(Some(CloseReason::Drain));
                 let last = agent.until_ready().await.pop().unwrap();
                 assert_eq!((last.field(b'S').as_str(), last.field(b'C').as_str()), ("FATAL", "57P01"));
+                // What was sent may have run: the client must not hear that it was denied.
+                let decision =
+                    if text.is_some() { "\"decision\":\"unknown\"" } else { "\"decision\":\"denied\"" };
+                assert!(last.field(b'D').contains(decision), "{}", last.field(b'D'));
                 world.timeline.wait_for("close drain").await;
                 assert_eq!(world.timeline.containing("outcome Unknown").len(), usize::from(text.is_some()));
             })

@@ -165,6 +165,7 @@ impl Target {
         } else {
             encode::authenticated(&mut out);
             encode::parameter_status(&mut out, "client_encoding", self.script.encoding);
+            encode::parameter_status(&mut out, "server_encoding", "UTF8");
             encode::parameter_status(&mut out, "standard_conforming_strings", "on");
             framed(&mut out, b'K', |out| out.put_u64(7));
             framed(&mut out, b'Z', |out| out.put_u8(b'I'));

@@ -1,0 +1,119 @@
+//! An edge as its operator runs it: the real `countersign-edge`, in a process of its own.
+
+use std::{
+    fs,
+    net::{Ipv4Addr, TcpListener},
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::{Child, Command},
+    time::Duration,
+};
+
+use tempfile::TempDir;
+
+use crate::stack::{Psql, Stack, bound_to_us, program, psql, text, wait_until};
+
+/// Settings of an edge of the stack's zone, and everything that they name.
+pub(crate) struct Edge {
+    folder: TempDir,
+    config: PathBuf,
+    port: u16,
+    child: Option<Child>,
+}
+
+/// A one-time token for an edge of the stack's zone.
+pub(crate) fn join_token(stack: &Stack) -> String {
+    let made = stack.cli_json(&["edges", "join-token", "--zone", &stack.ready.edges[0].zone]);
+    made["joinToken"].as_str().unwrap_or_else(|| panic!("{made}")).to_owned()
+}
+
+impl Edge {
+    /// An edge that has not started yet.
+    pub(crate) fn new(stack: &Stack, name: &str, token: &str) -> Self {
+        let folder = tempfile::tempdir().expect("folder");
+        let (certificate, key) = certificate(folder.path());
+        let token_file = folder.path().join("join-token");
+        fs::write(&token_file, token).expect("written");
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|taken| taken.local_addr());
+        let port = port.expect("a free port").port();
+        let config = folder.path().join("edge.toml");
+        let text = format!(
+            "name = \"{name}\"\nzone = \"{}\"\nstate_dir = \"{}\"\n\
+             [control_plane]\nurl = \"{}\"\nca_file = \"{}\"\njoin_token_file = \"{}\"\n\
+             [listeners.postgres]\nlisten = \"127.0.0.1:{port}\"\ncertificate_file = \"{}\"\nkey_file = \"{}\"\n",
+            stack.ready.edges[0].zone,
+            folder.path().join("state").display(),
+            stack.ready.edge,
+            stack.ready.ca.display(),
+            token_file.display(),
+            certificate.display(),
+            key.display(),
+        );
+        fs::write(&config, text).expect("written");
+        Self { folder, config, port, child: None }
+    }
+
+    /// Starts it and waits until the control plane says that it is attached.
+    pub(crate) fn start(&mut self, stack: &Stack, name: &str) {
+        let log = fs::File::create(self.folder.path().join("log")).expect("log");
+        let child =
+            bound_to_us(&program("countersign-edge")).arg("--config").arg(&self.config).stderr(log).spawn();
+        self.child = Some(child.expect("countersign-edge starts"));
+        wait_until("the edge to attach", Duration::from_secs(20), || {
+            let edges = stack.cli_json(&["edges", "list"]);
+            let ours = |edge: &serde_json::Value| edge["name"] == name && edge["attached"] == true;
+            edges["items"].as_array()?.iter().any(ours).then_some(())
+        });
+    }
+
+    /// Runs it to its end, which must come by itself: whether it succeeded, and its log.
+    pub(crate) fn run(&self) -> (bool, String) {
+        let output = Command::new("timeout")
+            .arg("30")
+            .arg(program("countersign-edge"))
+            .arg("--config")
+            .arg(&self.config)
+            .output()
+            .expect("countersign-edge runs");
+        (output.status.success(), text(&output.stderr))
+    }
+
+    /// Through this edge, without the password.
+    pub(crate) fn dsn(&self) -> String {
+        let root = self.folder.path().join("listener.pem");
+        format!(
+            "postgresql://it@localhost:{}/shop?sslmode=verify-full&sslrootcert={}",
+            self.port,
+            root.display()
+        )
+    }
+
+    /// psql through this edge.
+    pub(crate) fn psql(&self, token: &str, sql: &str) -> Psql {
+        psql(&self.dsn(), Some(token), sql)
+    }
+
+    /// What it logged so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// A certificate that nobody else vouches for, and its key, as files.
+pub(crate) fn certificate(folder: &Path) -> (PathBuf, PathBuf) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("certificate");
+    let (certificate, key) = (folder.join("listener.pem"), folder.join("listener-key.pem"));
+    fs::write(&certificate, made.cert.pem()).expect("written");
+    fs::write(&key, made.signing_key.serialize_pem()).expect("written");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("mode");
+    (certificate, key)
+}

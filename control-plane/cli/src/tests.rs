@@ -1,6 +1,6 @@
 //! Whole command lines against a control plane in memory, over TLS on the loopback.
 
-mod control_plane;
+pub(crate) mod control_plane;
 
 use clap::Parser as _;
 use control_plane::{ControlPlane, TOKEN};
@@ -15,7 +15,7 @@ const SHOP: &str = "\
 ";
 
 /// Runs a command line and says how it ended and what it printed.
-async fn countersign(at: &ControlPlane, line: &str) -> (Result<Exit, Failure>, String) {
+pub(crate) async fn countersign(at: &ControlPlane, line: &str) -> (Result<Exit, Failure>, String) {
     let connection = [
         "countersign".into(),
         "--addr".into(),

@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use countersign_entra::TokenError;
+use countersign_model::PrincipalKind;
 
 use crate::Core;
 
@@ -36,6 +37,9 @@ pub enum NoAdmin {
     /// The token does not verify; the kind is for the log.
     #[error("the token was refused: {0}")]
     Token(TokenError),
+    /// An agent bears it for a person, whose roles it carries: what admins do, they do themselves.
+    #[error("the token is one of an agent that acts for a person")]
+    ActsForAnother,
     /// It verifies and carries none of our roles.
     #[error("the token carries no app role of ours")]
     NoRole,
@@ -43,13 +47,18 @@ pub enum NoAdmin {
 
 impl Core {
     /// The caller that a bearer token proves. A role comes from the token's `roles`, so from an assignment in Entra,
-    /// for people and apps alike; without one there is no access at all.
+    /// for people and apps alike, but not for an agent on behalf of a person; without one there is no access at all.
     ///
     /// # Errors
     /// [`NoAdmin`]; its details are for the log.
-    pub async fn admin(&self, token: &str, audience: &str) -> Result<Admin, NoAdmin> {
+    pub async fn admin(&self, token: &str) -> Result<Admin, NoAdmin> {
         let now: SystemTime = self.now();
+        let audience = &self.parts.settings.admin_audience;
         let token = self.parts.tokens.validate(token, audience, now).await.map_err(NoAdmin::Token)?;
+        match token.kind {
+            PrincipalKind::User | PrincipalKind::Agent => {}
+            PrincipalKind::AgentForUser => return Err(NoAdmin::ActsForAnother),
+        }
         let has = |role: &str| token.roles.iter().any(|held| held == role);
         let role = match (has("countersign.admin"), has("countersign.auditor")) {
             (true, _) => AdminRole::Admin,

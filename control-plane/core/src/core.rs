@@ -10,14 +10,18 @@ use std::{
 use countersign_archive::Archive;
 use countersign_model::Name;
 use countersign_pki::{Ca, DeploymentKey};
-use countersign_store::{AuditEvent, BootId, Store, StoreError};
-use tokio::sync::{Mutex as AsyncMutex, watch};
+use countersign_store::{AuditEvent, Store, StoreError};
+use tokio::sync::{Mutex as AsyncMutex, Semaphore, watch};
 
 use crate::{
     Minting, Tokens,
     declared::{Declared, InvalidSpec},
+    edges::Attachment,
     in_force::InForce,
 };
+
+/// Segments that are inflated and judged at a time; each keeps a thread busy.
+const JUDGED_AT_A_TIME: usize = 2;
 
 /// What time it is.
 pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
@@ -27,6 +31,8 @@ pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 pub struct Settings {
     /// Tenant whose tokens are taken, a lower-case GUID.
     pub tenant_id: Arc<str>,
+    /// Audience of tokens for the admin side. No zone may have it: tokens for agents' sessions would be admins'.
+    pub admin_audience: Arc<str>,
     /// How long an edge may act without hearing from us.
     pub lease: Duration,
     /// Whether a token that was seen in one zone is refused in another; else that is an alarm only.
@@ -73,7 +79,9 @@ pub struct Core {
     /// same past.
     pub(crate) changing: AsyncMutex<()>,
     /// Edges whose stream is open at this node, and the process at the other end of it.
-    pub(crate) attached: Mutex<HashMap<Name, BootId>>,
+    pub(crate) attached: Mutex<HashMap<Name, Attachment>>,
+    /// Bounds the segments that are judged at a time.
+    pub(crate) judging: Arc<Semaphore>,
 }
 
 impl fmt::Debug for Core {
@@ -89,12 +97,15 @@ impl Core {
     /// [`StartError`] if that fails, or if what is there no longer validates: then nothing should be served.
     pub async fn start(parts: Parts) -> Result<Self, StartError> {
         let declared = Declared::read(&parts.store.snapshot().await?)?;
+        // The configuration may have changed since the zone was taken.
+        declared.check_audiences(&parts.settings.admin_audience)?;
         let first = InForce::build(declared, None, &parts.deployment_key, (parts.clock)())?;
         Ok(Self {
             parts,
             in_force: watch::Sender::new(Arc::new(first)),
             changing: AsyncMutex::default(),
             attached: Mutex::default(),
+            judging: Arc::new(Semaphore::new(JUDGED_AT_A_TIME)),
         })
     }
 
@@ -139,4 +150,16 @@ impl Core {
         };
         self.parts.store.append_audit(event).await.map(drop)
     }
+}
+
+/// Runs `work` to its end though the caller may go away in its middle: a client that resets its HTTP/2 stream drops the
+/// handler, and what the store has taken must still come into force and into the audit log.
+pub(crate) async fn to_its_end<T, E>(
+    work: impl Future<Output = Result<T, E>> + Send + 'static,
+) -> Result<T, E>
+where
+    T: Send + 'static,
+    E: From<StoreError> + Send + 'static,
+{
+    tokio::spawn(work).await.map_err(StoreError::unavailable)?
 }

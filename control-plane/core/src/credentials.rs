@@ -47,8 +47,8 @@ impl<E: Into<EdgeError>> From<E> for MintRefusal {
 impl Core {
     /// Mints a credential for an open session of this edge's attached process.
     ///
-    /// Connect is decided again, by the policies in force now: an edge whose policies are stale cannot have a
-    /// credential that the present ones refuse. `approved` is refused: nothing here can show an approval.
+    /// Connect is decided again, by the policies and for the agent's name in force now: an edge whose policies are stale
+    /// cannot have a credential that the present ones refuse, nor an agent that was deleted one by its old name. `approved` is refused: nothing here can show an approval.
     ///
     /// # Errors
     /// [`MintRefusal`].
@@ -84,7 +84,7 @@ impl Core {
         }
         let target = in_force.target(&session.zone, &session.target).ok_or(Reason::UnknownTarget)?;
         let connect = [Fact { action: Action::Connect, resource: Resource::Target }];
-        let facts = facts(session);
+        let facts = facts(session, in_force);
         let decision = in_force.policies.decide(&facts, &connect, &OperationContext::default(), now);
         match decision.verdict {
             Verdict::Allow => Ok(target),

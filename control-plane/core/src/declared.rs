@@ -44,21 +44,25 @@ impl Declared {
         Ok(declared)
     }
 
+    /// No zone may have the admin side's audience.
+    pub(crate) fn check_audiences(&self, admin_audience: &str) -> Result<(), InvalidSpec> {
+        let shared = |(_, spec): &(&Name, &v1::ZoneSpec)| spec.audience.eq_ignore_ascii_case(admin_audience);
+        match self.zones.iter().find(shared) {
+            None => Ok(()),
+            Some((name, _)) => Err(InvalidSpec {
+                kind: ResourceKind::Zone,
+                name: name.to_string(),
+                fault: "its audience is the admin side's".into(),
+            }),
+        }
+    }
+
     pub(crate) fn put(&mut self, name: Name, spec: Spec) {
         match spec {
             Spec::Zone(spec) => drop(self.zones.insert(name, spec)),
             Spec::Target(spec) => drop(self.targets.insert(name, spec)),
             Spec::Agent(spec) => drop(self.agents.insert(name, spec)),
             Spec::PolicyBundle(spec) => drop(self.bundles.insert(name, spec)),
-        }
-    }
-
-    pub(crate) fn remove(&mut self, kind: ResourceKind, name: &Name) {
-        match kind {
-            ResourceKind::Zone => drop(self.zones.remove(name)),
-            ResourceKind::Target => drop(self.targets.remove(name)),
-            ResourceKind::Agent => drop(self.agents.remove(name)),
-            ResourceKind::PolicyBundle => drop(self.bundles.remove(name)),
         }
     }
 }

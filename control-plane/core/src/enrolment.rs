@@ -1,6 +1,9 @@
 //! How a process becomes an edge, and stays one.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use countersign_model::{Name, Secret};
@@ -10,7 +13,7 @@ use rand::TryRngCore as _;
 use sha2::{Digest as _, Sha256};
 use tracing::warn;
 
-use crate::{Admin, Core, EdgeError, EnrolRefused, ResourceError};
+use crate::{Admin, Core, EdgeError, EnrolRefused, ResourceError, core::to_its_end};
 
 /// Longest life of a join token.
 pub const MAX_JOIN_TTL: Duration = Duration::from_secs(24 * 3600);
@@ -39,7 +42,7 @@ impl Core {
     /// [`ResourceError::NotFound`] if there is no such zone, [`ResourceError::Invalid`] for a malformed name or a life
     /// over [`MAX_JOIN_TTL`].
     pub async fn create_join_token(
-        &self,
+        self: &Arc<Self>,
         admin: &Admin,
         zone: &str,
         ttl: Option<Duration>,
@@ -61,8 +64,12 @@ impl Core {
         let token = Secret::new(URL_SAFE_NO_PAD.encode(bytes));
         let expires_at = self.now() + ttl;
         let kept = JoinToken { sha256: hash(token.expose()), zone: zone.clone(), expires_at };
-        self.parts.store.add_join_token(kept).await?;
-        self.audit(&admin.actor, "edge.join_token_created", zone.as_str(), &[]).await?;
+        let (core, actor) = (self.clone(), admin.actor.clone());
+        let kept = async move {
+            core.parts.store.add_join_token(kept).await?;
+            core.audit(&actor, "edge.join_token_created", zone.as_str(), &[]).await
+        };
+        to_its_end(kept).await.map_err(ResourceError::from)?;
         Ok((token, expires_at))
     }
 
@@ -70,7 +77,12 @@ impl Core {
     ///
     /// # Errors
     /// [`EnrolRefused`]; the token is used up only if the edge was enrolled.
-    pub async fn enrol(&self, join_token: &str, csr: &[u8], edge: &str) -> Result<Enrolled, EnrolRefused> {
+    pub async fn enrol(
+        self: &Arc<Self>,
+        join_token: &str,
+        csr: &[u8],
+        edge: &str,
+    ) -> Result<Enrolled, EnrolRefused> {
         if join_token.len() > MAX_JOIN_TOKEN {
             return Err(EnrolRefused::Token);
         }
@@ -83,9 +95,14 @@ impl Core {
             return Err(EnrolRefused::Token);
         }
         let issued = self.parts.ca.issue_edge(csr, &zone, &name, now, EDGE_VALIDITY)?;
-        let new = NewEdge { name: name.clone(), zone: zone.clone(), certificate: certificate(&issued) };
-        self.parts.store.enrol(token, new, now).await?;
-        self.audit(name.as_str(), "edge.enrolled", zone.as_str(), &[]).await.map_err(EnrolError::from)?;
+        let new = NewEdge { name, zone: zone.clone(), certificate: certificate(&issued) };
+        let core = self.clone();
+        let enrolled = async move {
+            let edge = core.parts.store.enrol(token, new, now).await?;
+            core.audit(edge.name.as_str(), "edge.enrolled", edge.zone.as_str(), &[]).await?;
+            Ok(())
+        };
+        to_its_end::<(), EnrolError>(enrolled).await?;
         Ok(Enrolled {
             certificate_chain: der(&issued),
             root: self.parts.ca.root_der().to_vec(),

@@ -42,6 +42,9 @@ pub enum EdgeError {
     /// The certificate names no edge that is enrolled in this deployment and zone.
     #[error("the certificate is not one of an enrolled edge")]
     NotEnrolled,
+    /// The certificate was good when the stream began and has ended since.
+    #[error("the certificate has ended")]
+    CertificateEnded,
     /// Another process of this edge attached since, or this one never did.
     #[error("this process is not the attached one of its edge")]
     NotAttached,

@@ -32,22 +32,37 @@ impl Core {
         if upload.segment.len() > MAX_SEGMENT {
             return Err(IngestError::Foreign("the segment is longer than 1 MiB"));
         }
-        let checked = check_segment(&upload.segment)?;
-        if checked.recording.to_string() != upload.recording_id || checked.number != upload.number {
+        // Whose it is comes first: a segment inflates to many times its size.
+        let id = upload.recording_id.parse();
+        let id: RecordingId = id.map_err(|_| EdgeError::Malformed("recording_id is malformed"))?;
+        let recording = self.recording_of(peer, id).await?;
+        let session = self.recorded_session(peer, &recording).await?;
+        let (checked, bytes) = self.judge(upload.segment).await?;
+        if checked.recording != id || checked.number != upload.number {
             return Err(IngestError::Foreign("the segment is not the one that the upload names"));
         }
-        let recording = self.recording_of(peer, checked.recording).await?;
-        let session = self.recorded_session(peer, &recording).await?;
         self.check_keys(peer, &session, &checked).await?;
         let archived = self.archived_already(&recording, &checked).await?;
         if !archived {
             check_continues(&recording, &checked)?;
-            self.archive_segment(&checked, upload.segment).await?;
+            self.archive_segment(&checked, bytes).await?;
         }
         if checked.last {
             self.seal(&recording.id, &session).await?;
         }
         Ok(checked.sha256)
+    }
+
+    /// Judges a segment on a thread that may be kept busy, a few at a time.
+    async fn judge(&self, bytes: Vec<u8>) -> Result<(CheckedSegment, Vec<u8>), IngestError> {
+        let stopped = |error: &dyn ToString| IngestError::from(StoreError::unavailable(error.to_string()));
+        let permit = self.judging.clone().acquire_owned().await.map_err(|error| stopped(&error))?;
+        let judged = tokio::task::spawn_blocking(move || {
+            // Goes with the work, which goes on if the caller does not.
+            let _permit = permit;
+            check_segment(&bytes).map(|checked| (checked, bytes))
+        });
+        Ok(judged.await.map_err(|error| stopped(&error))??)
     }
 
     async fn recording_of(&self, peer: &EdgeIdentity, id: RecordingId) -> Result<Recording, IngestError> {

@@ -12,7 +12,7 @@ use prost::Message as _;
 use crate::{Core, PageError, listing, sessions};
 
 /// Largest manifest that is read, in bytes.
-pub(crate) const MAX_MANIFEST: usize = 4 * 1024 * 1024;
+pub(crate) const MAX_MANIFEST: usize = countersign_recording::MAX_SIGNED_MANIFEST;
 
 /// Why something that is on record could not be read.
 #[derive(Debug, thiserror::Error)]

@@ -8,6 +8,7 @@ use countersign_wire::v1::{self, resource::Spec};
 
 use crate::{
     Admin, Core, ResourceError,
+    core::to_its_end,
     declared::{self, Declared},
     in_force::InForce,
     listing, validate,
@@ -15,10 +16,21 @@ use crate::{
 
 impl Core {
     /// Creates or replaces a resource by kind and name. With `dry_run` it validates and says what would change.
+    /// Dropping the future does not stop it.
     ///
     /// # Errors
     /// [`ResourceError`]; then nothing has changed.
     pub async fn apply(
+        self: &Arc<Self>,
+        admin: &Admin,
+        resource: v1::Resource,
+        dry_run: bool,
+    ) -> Result<(v1::Resource, v1::Change), ResourceError> {
+        let (core, admin) = (self.clone(), admin.clone());
+        to_its_end(async move { core.apply_now(&admin, resource, dry_run).await }).await
+    }
+
+    async fn apply_now(
         &self,
         admin: &Admin,
         resource: v1::Resource,
@@ -27,8 +39,9 @@ impl Core {
         let (name, spec) = identify(resource)?;
         let kind = declared::kind_of(&spec);
         let _changing = self.changing.lock().await;
-        let declared = Declared::read(&self.parts.store.snapshot().await?).map_err(unreadable)?;
-        let spec = validate::check(&name, spec, &declared).map_err(ResourceError::Invalid)?;
+        let declared = self.stored().await?;
+        let admin_audience = &self.parts.settings.admin_audience;
+        let spec = validate::check(&name, spec, &declared, admin_audience).map_err(ResourceError::Invalid)?;
         let present = self.present(kind, &name).await?;
         if dry_run {
             return Ok(foresee(kind, &name, spec, present));
@@ -46,20 +59,29 @@ impl Core {
         Ok((declared::message(kind, &name, spec, put.version), change))
     }
 
-    /// Removes a resource that nothing else depends on.
+    /// Removes a resource that nothing else depends on. Dropping the future does not stop it.
     ///
     /// # Errors
     /// [`ResourceError`]; then nothing has changed.
-    pub async fn delete(&self, admin: &Admin, kind: &str, name: &str) -> Result<(), ResourceError> {
+    pub async fn delete(
+        self: &Arc<Self>,
+        admin: &Admin,
+        kind: &str,
+        name: &str,
+    ) -> Result<(), ResourceError> {
         let (kind, name) = key(kind, name)?;
+        let (core, admin) = (self.clone(), admin.clone());
+        to_its_end(async move { core.delete_now(&admin, kind, &name).await }).await
+    }
+
+    async fn delete_now(&self, admin: &Admin, kind: ResourceKind, name: &Name) -> Result<(), ResourceError> {
         let _changing = self.changing.lock().await;
-        let mut declared = Declared::read(&self.parts.store.snapshot().await?).map_err(unreadable)?;
-        let (version, _) = self.present(kind, &name).await?.ok_or(ResourceError::NotFound)?;
+        let declared = self.stored().await?;
+        let (version, _) = self.present(kind, name).await?.ok_or(ResourceError::NotFound)?;
         if kind == ResourceKind::Zone {
-            self.check_zone_unused(&name, &declared).await?;
+            self.check_zone_unused(name, &declared).await?;
         }
-        declared.remove(kind, &name);
-        self.parts.store.delete_resource(kind, &name, Expected::Version(version)).await?;
+        self.parts.store.delete_resource(kind, name, Expected::Version(version)).await?;
         self.put_in_force().await?;
         let subject = format!("{}/{name}", kind.as_str());
         self.audit(&admin.actor, "resource.deleted", &subject, &[]).await?;
@@ -120,9 +142,22 @@ impl Core {
         }
     }
 
+    /// What is stored. Should an earlier change have failed between the store and its being in force, it is put in
+    /// force now: a change that is sent again finds nothing to do in the store.
+    async fn stored(&self) -> Result<Declared, ResourceError> {
+        let declared = Declared::read(&self.parts.store.snapshot().await?).map_err(unreadable)?;
+        if declared.generation != self.in_force.borrow().declared.generation {
+            self.make_in_force(declared.clone())?;
+        }
+        Ok(declared)
+    }
+
     /// Reads what is stored and makes it what is in force; every attached edge hears of it.
     async fn put_in_force(&self) -> Result<(), ResourceError> {
-        let declared = Declared::read(&self.parts.store.snapshot().await?).map_err(unreadable)?;
+        self.make_in_force(Declared::read(&self.parts.store.snapshot().await?).map_err(unreadable)?)
+    }
+
+    fn make_in_force(&self, declared: Declared) -> Result<(), ResourceError> {
         let before = self.in_force.borrow().clone();
         let next = InForce::build(declared, Some(&before), &self.parts.deployment_key, self.now())
             .map_err(unreadable)?;

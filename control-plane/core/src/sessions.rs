@@ -4,6 +4,7 @@ mod message;
 
 use std::{
     net::IpAddr,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -14,7 +15,9 @@ use countersign_store::{SessionRecord, StoreError, TokenUse};
 use countersign_wire::v1;
 use tracing::{info, warn};
 
-use crate::{Core, EdgeError, OpenRefused, ReadError, edges::boot_id, in_force::InForce, listing};
+use crate::{
+    Core, EdgeError, OpenRefused, ReadError, core::to_its_end, edges::boot_id, in_force::InForce, listing,
+};
 
 pub(crate) use message::{facts, message};
 
@@ -44,7 +47,7 @@ impl Core {
     /// # Errors
     /// [`OpenRefused`]. What it says of the token goes to the log here and not to the edge.
     pub async fn open_session(
-        &self,
+        self: &Arc<Self>,
         peer: &EdgeIdentity,
         request: OpenRequest,
     ) -> Result<v1::Session, OpenRefused> {
@@ -75,11 +78,25 @@ impl Core {
             deadline,
             closed_at: None,
         };
+        let (core, peer) = (self.clone(), peer.clone());
+        to_its_end(async move { core.begin_session(&peer, session).await }).await
+    }
+
+    async fn begin_session(
+        &self,
+        peer: &EdgeIdentity,
+        session: SessionRecord,
+    ) -> Result<v1::Session, OpenRefused> {
         self.parts.store.open_session(session.clone()).await?;
         let principal = format!("{}/{}", session.principal.tenant_id, session.principal.object_id);
         let (id, target, edge) = (session.id.to_string(), session.target.as_str(), session.edge.as_str());
         let detail = [("target", target), ("edge", edge), ("token_id", session.token_id.as_str())];
         self.audit(&principal, "session.opened", &id, &detail).await?;
+        // Deleted meanwhile, its sessions were closed before this one was there.
+        if let Err(error) = self.enrolled(peer).await {
+            self.end_session(&session, "edge deleted").await?;
+            return Err(error.into());
+        }
         info!(session = %session.id, %principal, target, edge, "session opened");
         Ok(message(&session))
     }

@@ -106,6 +106,7 @@ impl Bench {
             deployment_key: Arc::new(DeploymentKey::load_or_create(&folder.path().join("key.pem")).unwrap()),
             settings: Settings {
                 tenant_id: TENANT.into(),
+                admin_audience: "admin".into(),
                 lease: Duration::from_secs(300),
                 one_zone_per_token,
             },
@@ -131,7 +132,7 @@ impl Bench {
     }
 
     async fn admin(&self) -> Admin {
-        self.core.admin("admin/user/o/u/60/countersign.admin", "admin").await.unwrap()
+        self.core.admin("admin/user/o/u/60/countersign.admin").await.unwrap()
     }
 
     fn pass(&self, time: Duration) {
@@ -187,6 +188,16 @@ impl Edge {
     async fn open_shop(&self, bench: &Bench) -> v1::Session {
         self.open(bench, &token("u-1"), "shop").await.unwrap()
     }
+}
+
+/// Waits until it holds, for at most ten seconds.
+async fn until(holds: impl AsyncFn() -> bool) {
+    let waiting = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), waiting).await.unwrap();
 }
 
 /// One of the reader's, good for two hours.

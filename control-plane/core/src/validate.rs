@@ -14,13 +14,21 @@ use crate::{declared::Declared, in_force};
 const MAX_TEXT: usize = 1_024;
 
 /// Checks a spec against itself and against all that is declared, and gives it its one spelling (GUIDs in lower case).
-pub(crate) fn check(name: &Name, spec: Spec, declared: &Declared) -> Result<Spec, String> {
+pub(crate) fn check(
+    name: &Name,
+    spec: Spec,
+    declared: &Declared,
+    admin_audience: &str,
+) -> Result<Spec, String> {
     match spec {
         Spec::Zone(zone) => {
             text("audience", &zone.audience)?;
+            if zone.audience.eq_ignore_ascii_case(admin_audience) {
+                return Err("audience must not be the admin side's: its tokens would serve for both".into());
+            }
             Ok(Spec::Zone(zone))
         }
-        Spec::Target(spec) => target::check(spec, declared).map(Spec::Target),
+        Spec::Target(spec) => target::check(name, spec, declared).map(Spec::Target),
         Spec::Agent(spec) => agent::check(name, spec, declared).map(Spec::Agent),
         Spec::PolicyBundle(spec) => {
             let mut proposed = declared.clone();

@@ -35,7 +35,6 @@ pub(crate) const SERVICES: [&str; 4] = [
 /// Everything that the listener serves.
 pub(crate) fn routes(
     core: Arc<Core>,
-    audience: String,
     issuer: &Issuer,
     extra: Option<ExtraServices>,
     reporter: HealthReporter,
@@ -54,7 +53,7 @@ pub(crate) fn routes(
     if let Some(extra) = extra {
         (extra.add)(&mut services);
     }
-    let gate = Arc::new(Gate::new(core, audience));
+    let gate = Arc::new(Gate::new(core));
     let grpc = services
         .routes()
         .into_axum_router()

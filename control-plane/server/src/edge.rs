@@ -1,34 +1,52 @@
 //! `EdgeService`: the only service of the edge listener.
 
 mod attach;
+mod enrolment;
 mod peer;
 mod upload;
 
 use std::sync::Arc;
 
+use axum::middleware;
 use countersign_core::{Core, MintRefusal, OpenRefused, OpenRequest};
 use countersign_model::{Identity, Secret};
 use countersign_runtime::Watch;
 use countersign_wire::{
     to_timestamp,
     v1::{
-        self, edge_service_server::EdgeService, mint_credential_response::Result as MintResult,
+        self,
+        edge_service_server::{EdgeService, EdgeServiceServer},
+        mint_credential_response::Result as MintResult,
         open_session_response::Result as OpenResult,
     },
 };
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Response, Status, Streaming, async_trait};
+use tonic::{Request, Response, Status, Streaming, async_trait, service::Routes};
 
 use crate::status;
 use peer::peer;
 
 /// Largest message of an edge: a segment and its address.
-pub(crate) const MAX_MESSAGE: usize = (1 << 20) + (64 << 10);
+const MAX_MESSAGE: usize = (1 << 20) + (64 << 10);
+/// Largest request for enrolment, which anybody can send.
+const MAX_ENROL: usize = 16 << 10;
+
+/// Everything that the listener serves.
+pub(crate) fn routes(core: Arc<Core>, stop: Watch) -> Routes {
+    let service = Arc::new(Service { core, stop });
+    let of_strangers = EdgeServiceServer::from_arc(service.clone()).max_decoding_message_size(MAX_ENROL);
+    let of_edges = EdgeServiceServer::from_arc(service).max_decoding_message_size(MAX_MESSAGE);
+    let router = Routes::new(of_edges)
+        .into_axum_router()
+        .route_service(enrolment::PATH, of_strangers)
+        .layer(middleware::from_fn(enrolment::only_for_strangers));
+    Routes::from(router)
+}
 
 /// What edges may ask. Streams end when it is time to stop.
-pub(crate) struct Service {
-    pub(crate) core: Arc<Core>,
-    pub(crate) stop: Watch,
+struct Service {
+    core: Arc<Core>,
+    stop: Watch,
 }
 
 #[async_trait]

@@ -1,4 +1,7 @@
 //! Accepting connections: TLS handshakes side by side, bounded in number and time, so that a silent peer stops nobody.
+//! What was let in counts against the listener's [`Bounds`] until it ends.
+
+mod connection;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -11,6 +14,8 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_stream::wrappers::ReceiverStream;
 use tracing::{debug, warn};
+
+pub(crate) use connection::{Bounds, Connection};
 
 /// Longest handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -41,17 +46,19 @@ impl Listener {
     pub(crate) fn connections(
         self,
         tls: Arc<ServerConfig>,
+        bounds: Bounds,
         stop: Watch,
-    ) -> ReceiverStream<io::Result<TlsStream<TcpStream>>> {
+    ) -> ReceiverStream<io::Result<Connection>> {
         let (ready, connections) = mpsc::channel(16);
-        tokio::spawn(self.accept(TlsAcceptor::from(tls), ready, stop));
+        tokio::spawn(self.accept(TlsAcceptor::from(tls), bounds, ready, stop));
         ReceiverStream::new(connections)
     }
 
     async fn accept(
         self,
         tls: TlsAcceptor,
-        ready: mpsc::Sender<io::Result<TlsStream<TcpStream>>>,
+        bounds: Bounds,
+        ready: mpsc::Sender<io::Result<Connection>>,
         mut stop: Watch,
     ) {
         let permits = Arc::new(Semaphore::new(HANDSHAKES));
@@ -69,13 +76,16 @@ impl Listener {
                     continue;
                 }
             };
-            let (tls, ready) = (tls.clone(), ready.clone());
+            let (tls, bounds, ready) = (tls.clone(), bounds.clone(), ready.clone());
             tokio::spawn(async move {
                 let handshake = tokio::time::timeout(HANDSHAKE, shake(tls, stream)).await;
                 drop(permit);
                 match handshake {
-                    // The receiver is gone only while the server stops.
-                    Ok(Ok(stream)) => drop(ready.send(Ok(stream)).await),
+                    Ok(Ok(stream)) => match bounds.admit(stream) {
+                        // The receiver is gone only while the server stops.
+                        Some(connection) => drop(ready.send(Ok(connection)).await),
+                        None => debug!("a connection was closed: there are too many"),
+                    },
                     Ok(Err(error)) => debug!(%error, "TLS handshake failed"),
                     Err(_) => debug!("TLS handshake took too long"),
                 }

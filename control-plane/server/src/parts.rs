@@ -1,6 +1,13 @@
 //! What lies on disk, opened: `ca/`, `keys/`, `store.redb`, `archive/`.
 
-use std::{path::Path, sync::Arc, time::SystemTime};
+use std::{
+    fs::{self, DirBuilder, Permissions},
+    io,
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    path::Path,
+    sync::Arc,
+    time::SystemTime,
+};
 
 use countersign_archive::{ArchiveError, FileArchive};
 use countersign_core::{Core, Issuer, Parts, Settings};
@@ -13,6 +20,9 @@ use crate::{Config, config::Checked};
 /// Why a part could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum PartsError {
+    /// The folder of them all.
+    #[error("data_dir: {0}")]
+    Folder(io::Error),
     /// The certificate authority.
     #[error(transparent)]
     Ca(#[from] CaError),
@@ -48,6 +58,7 @@ pub(crate) struct Disk {
 impl Disk {
     /// Opens or makes everything. Blocks.
     pub(crate) fn open(folder: &Path, checked: &Checked) -> Result<Self, PartsError> {
+        make_private(folder).map_err(PartsError::Folder)?;
         let keys = folder.join("keys");
         Ok(Self {
             ca: Arc::new(Ca::load_or_create(&folder.join("ca"), &checked.deployment, SystemTime::now())?),
@@ -57,6 +68,12 @@ impl Disk {
             archive: FileArchive::open(folder.join("archive"))?,
         })
     }
+}
+
+/// Makes the folder if it is not there, and closes it to everybody else if it is.
+fn make_private(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    fs::set_permissions(folder, Permissions::from_mode(0o700))
 }
 
 /// The core with everything around it.
@@ -87,6 +104,7 @@ pub(crate) async fn assemble(
         deployment_key: Arc::new(disk.deployment_key),
         settings: Settings {
             tenant_id: checked.authority.tenant().clone(),
+            admin_audience: config.admin.audience.as_str().into(),
             lease: checked.lease,
             one_zone_per_token: config.one_zone_per_token,
         },

@@ -4,9 +4,8 @@ use std::{fmt, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use countersign_core::Core;
 use countersign_runtime::{Drain, Watch};
-use countersign_wire::v1::edge_service_server::EdgeServiceServer;
-use rustls::ServerConfig;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
     service::{Routes, RoutesBuilder},
     transport::Server,
@@ -14,10 +13,8 @@ use tonic::{
 use tracing::{error, info};
 
 use crate::{
-    Config, ConfigError, PartsError, admin,
-    edge::{self, MAX_MESSAGE},
-    health,
-    listener::Listener,
+    Config, ConfigError, PartsError, admin, edge, health,
+    listener::{Bounds, Connection, Listener},
     parts::{self, Disk},
     tls::{self, ListenerCertificate, TlsError},
 };
@@ -31,6 +28,11 @@ const PONG: Duration = Duration::from_secs(10);
 const PURGE: Duration = Duration::from_secs(600);
 /// Time between looks for sessions that are over without anybody having said so.
 const SWEEP: Duration = Duration::from_secs(15);
+/// Connections at a time of admins, and of edges.
+const CONNECTIONS: usize = 1_024;
+/// Connections at a time that have come to enrol, and how long each may stay.
+const ENROLLING: usize = 64;
+const ENROLMENT: Duration = Duration::from_secs(60);
 /// Streams at a time on one connection.
 const STREAMS: u32 = 256;
 
@@ -122,20 +124,13 @@ impl ControlPlane {
         let (reporter, _) = tonic_health::server::health_reporter();
         let reported: Vec<_> =
             admin::SERVICES.into_iter().chain(extra.iter().flat_map(|extra| extra.names.clone())).collect();
-        let admin_routes = admin::routes(
-            core.clone(),
-            config.admin.audience.clone(),
-            &assembled.issuer,
-            extra,
-            reporter.clone(),
-        )
-        .map_err(|error| StartError::Reflection(error.to_string()))?;
+        let admin_routes = admin::routes(core.clone(), &assembled.issuer, extra, reporter.clone())
+            .map_err(|error| StartError::Reflection(error.to_string()))?;
 
         health::report(&core, &reporter, &reported).await;
 
         let (drain, stop) = Drain::new();
-        let edge_service = edge::Service { core: core.clone(), stop: stop.clone() };
-        let edge_service = EdgeServiceServer::new(edge_service).max_decoding_message_size(MAX_MESSAGE);
+        let edge_routes = edge::routes(core.clone(), stop.clone());
         let mut background = JoinSet::new();
         background.spawn(assembled.signing_keys.keep_fresh());
         background.spawn(admin_certificate.keep_fresh());
@@ -143,9 +138,17 @@ impl ControlPlane {
         background.spawn(health::keep_reporting(core.clone(), reporter, reported));
         background.spawn(purge(core.clone()));
         background.spawn(sweep(core.clone()));
+        // Admins show no certificate; a stranger at the edges' listener has come to enrol, once.
+        let admin_bounds = Bounds::new(0, CONNECTIONS, None);
+        let edge_bounds = Bounds::new(CONNECTIONS, ENROLLING, Some(ENROLMENT));
         let servers = vec![
-            serve("admin", admin_listener, admin_tls, admin_routes, stop.clone()),
-            serve("edge", edge_listener, edge_tls, Routes::new(edge_service), stop),
+            serve(
+                "admin",
+                admin_listener.connections(admin_tls, admin_bounds, stop.clone()),
+                admin_routes,
+                stop.clone(),
+            ),
+            serve("edge", edge_listener.connections(edge_tls, edge_bounds, stop.clone()), edge_routes, stop),
         ];
         info!(deployment = %core.deployment(), %admin_addr, %edge_addr, issuer = issuer_url, "control plane serves");
         let ca_file = config.data_dir.join("ca").join("ca.pem");
@@ -199,12 +202,10 @@ impl Running {
 
 fn serve(
     name: &'static str,
-    listener: Listener,
-    tls: Arc<ServerConfig>,
+    connections: ReceiverStream<io::Result<Connection>>,
     routes: Routes,
-    stop: Watch,
+    mut stopped: Watch,
 ) -> JoinHandle<()> {
-    let mut stopped = stop.clone();
     let server = Server::builder()
         // Of no consequence where TLS offers HTTP/2 alone.
         .accept_http1(true)
@@ -212,7 +213,6 @@ fn serve(
         .http2_keepalive_timeout(Some(PONG))
         .max_concurrent_streams(STREAMS)
         .add_routes(routes);
-    let connections = listener.connections(tls, stop);
     tokio::spawn(async move {
         let served =
             server.serve_with_incoming_shutdown(connections, async move { stopped.stopped().await }).await;

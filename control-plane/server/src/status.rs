@@ -35,7 +35,7 @@ pub(crate) fn page(error: PageError) -> Status {
 
 pub(crate) fn edge(error: EdgeError) -> Status {
     match error {
-        EdgeError::NotEnrolled => Status::unauthenticated(error.to_string()),
+        EdgeError::NotEnrolled | EdgeError::CertificateEnded => Status::unauthenticated(error.to_string()),
         EdgeError::NotAttached => Status::failed_precondition(error.to_string()),
         EdgeError::Malformed(fault) => Status::invalid_argument(fault),
         EdgeError::UnknownSession => Status::not_found(error.to_string()),
@@ -74,6 +74,7 @@ pub(crate) fn no_admin(error: NoAdmin) -> Status {
             info!(kind = kind.as_str(), "an admin's token was refused");
             Status::unauthenticated("the token was refused")
         }
+        NoAdmin::ActsForAnother => Status::permission_denied(error.to_string()),
         NoAdmin::NoRole => Status::permission_denied("the token carries no app role of this control plane"),
     }
 }

@@ -105,6 +105,10 @@ impl Bench {
 
     /// Enrols and connects with the certificate.
     async fn joined(&self, name: &str) -> EdgeServiceClient<Channel> {
+        EdgeServiceClient::new(self.member(name).await)
+    }
+
+    async fn member(&self, name: &str) -> Channel {
         let request =
             self.by(&["countersign.admin"], v1::CreateJoinTokenRequest { zone: "dev".into(), ttl: None });
         let token = EdgeAdminServiceClient::new(self.admin().await).create_join_token(request).await.unwrap();
@@ -118,7 +122,7 @@ impl Bench {
         let enrolled = bare.enrol(request).await.unwrap().into_inner();
         assert_eq!(enrolled.zone, "dev");
         let identity = identity(&enrolled.certificate_chain[0], &key);
-        EdgeServiceClient::new(self.edge(Some(identity)).await.unwrap())
+        self.edge(Some(identity)).await.unwrap()
     }
 }
 

@@ -135,6 +135,10 @@ pub trait Edges: Send + Sync {
     /// Moves the end of the lease; never back. [`StoreError::Conflict`] if another process attached since.
     async fn renew_lease(&self, name: &Name, boot: BootId, expires_at: SystemTime) -> Result<(), StoreError>;
 
+    /// Removes an edge, or [`StoreError::NotFound`]; from then on its name is free. Its processes and their keys stay
+    /// known: an edge that is enrolled under the name may upload what the former one left.
+    async fn delete_edge(&self, name: &Name) -> Result<(), StoreError>;
+
     /// One edge, or [`StoreError::NotFound`].
     async fn edge(&self, name: &Name) -> Result<EdgeRecord, StoreError>;
 

@@ -39,6 +39,9 @@ pub enum AppendError {
     /// The entry is larger than a frame may be.
     #[error("the entry is larger than a frame may be")]
     TooLarge,
+    /// The recording has as many segments as one may have, and the last is full. It can still be closed.
+    #[error("the recording is as long as one may be")]
+    TooManySegments,
     /// As many intents are without an outcome as can be kept track of.
     #[error("too many intents have no outcome")]
     TooManyUnfinished,

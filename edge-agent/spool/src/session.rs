@@ -12,7 +12,8 @@ use std::{
 
 use countersign_model::{Durability, RecordingId};
 use countersign_recording::{
-    Beginning, Close, EncodeError, Entry, FrameKind, MAX_SEGMENT, Recorded, SegmentWriter, chain_start,
+    Beginning, Close, EncodeError, Entry, FrameKind, MAX_SEGMENT, MAX_SEGMENTS, Recorded, SegmentWriter,
+    chain_start,
 };
 use tokio::sync::oneshot;
 
@@ -31,6 +32,10 @@ const ROTATE_AT: usize = 512 << 10;
 /// unfinished intent (at most 128), and a Close.
 const RESERVE: usize = 40 << 10;
 
+/// The last segment that a session may begin. It has room for the end of the recording as every segment has
+/// ([`RESERVE`]), and one number stays free for a recovery that finds it damaged.
+const LAST_SEGMENT: u32 = MAX_SEGMENTS - 2;
+
 /// The recording of one session. Dropped without [`Self::close`], it is closed with the reason `aborted`.
 #[derive(Debug)]
 pub struct SessionSpool {
@@ -41,6 +46,8 @@ pub struct SessionSpool {
     health: Arc<Health>,
     ledger: Ledger,
     ended: bool,
+    /// [`LAST_SEGMENT`], but for tests.
+    pub(crate) last_segment: u32,
 }
 
 /// An entry that is written, and perhaps not yet on stable storage.
@@ -73,7 +80,7 @@ impl SessionSpool {
         let ledger = Ledger::default();
         let beginning = beginning(&shared, recording, 0, 0, chain_start(&recording.to_string()), &ledger);
         let (writer, file) = new_segment(&shared, &beginning, &health)?;
-        Ok(Self { shared, recording, writer, file, health, ledger, ended: false })
+        Ok(Self { shared, recording, writer, file, health, ledger, ended: false, last_segment: LAST_SEGMENT })
     }
 
     /// Records an entry at the given level: [`Self::write`], then [`Written::settled`]. Cancelling it once it has
@@ -101,16 +108,24 @@ impl SessionSpool {
     }
 
     /// Closes the segment if it holds a frame, so that it can be uploaded while the session lives. True if it did.
-    /// To be asked every few seconds.
+    /// To be asked every few seconds. A recording has so many segments and no more: once half of them are used, the
+    /// others are kept for segments that are full.
     ///
     /// # Errors
     /// [`AppendError`]. Unless it is `Poisoned`, the recording goes on in the segment that it has.
     pub fn rotate(&mut self) -> Result<bool, AppendError> {
         self.healthy()?;
-        if self.writer.is_empty() {
+        if self.writer.is_empty() || self.file.number >= self.last_segment / 2 {
             return Ok(false);
         }
-        let number = self.file.number.checked_add(1).ok_or(AppendError::TooLarge)?;
+        self.next_segment().map(|()| true)
+    }
+
+    fn next_segment(&mut self) -> Result<(), AppendError> {
+        if self.file.number >= self.last_segment {
+            return Err(AppendError::TooManySegments);
+        }
+        let number = self.file.number.saturating_add(1);
         let sequence = self.writer.next_sequence();
         let beginning =
             beginning(&self.shared, self.recording, number, sequence, self.writer.link(), &self.ledger);
@@ -121,8 +136,7 @@ impl SessionSpool {
         }
         self.writer = writer;
         let file = std::mem::replace(&mut self.file, next);
-        self.commit(Job::Finish { file, next: Some(Arc::clone(&self.file)) })?;
-        Ok(true)
+        self.commit(Job::Finish { file, next: Some(Arc::clone(&self.file)) })
     }
 
     /// Ends the recording: an outcome `unknown` for every intent that has none, a Close with its counts, the last
@@ -179,9 +193,9 @@ impl SessionSpool {
         let fits = len.saturating_add(frame.bytes().len()).saturating_add(RESERVE) <= MAX_SEGMENT;
         if !self.ended && !self.writer.is_empty() && (len >= ROTATE_AT || !fits) {
             // The chain runs on, so the frame is the same in the next segment.
-            match self.rotate() {
-                Err(AppendError::Full | AppendError::Write(_)) if fits => {}
-                rotated => _ = rotated?,
+            match self.next_segment() {
+                Err(AppendError::Full | AppendError::Write(_) | AppendError::TooManySegments) if fits => {}
+                next => next?,
             }
         }
         self.write_whole(frame.bytes(), self.writer.len())?;

@@ -430,6 +430,35 @@ async fn segments_rotate_by_size_and_never_outgrow_their_bound() {
 }
 
 #[tokio::test]
+async fn a_recording_that_is_as_long_as_one_may_be_can_still_be_closed() {
+    let dir = TempDir::new().unwrap();
+    let mut opened = open_spool(dir.path(), 1);
+    let recording = RecordingId::generate();
+    let mut session = opened.spool.begin(recording).unwrap();
+    session.last_segment = 4;
+    session.append(&open(recording), Durability::PageCache).await.unwrap();
+    let mut rotated = Vec::new();
+    for _ in 0..4 {
+        session.append(&intent(OperationId::generate()), Durability::PageCache).await.unwrap();
+        rotated.push(session.rotate().unwrap());
+    }
+    assert_eq!(rotated, [true, true, false, false], "half are kept for full segments");
+    let refused = loop {
+        let operation = OperationId::generate();
+        match session.append(&intent_of(operation, noise(300_000)), Durability::PageCache).await {
+            Ok(_) => session.append(&outcome(operation), Durability::PageCache).await.map(drop).unwrap(),
+            Err(refused) => break refused,
+        }
+    };
+    assert_eq!(refused, AppendError::TooManySegments);
+    session.close("client").await.unwrap();
+    let segments = contents(&opened.spool, &announced(&mut opened.finished));
+    assert_eq!(segments.len(), 5);
+    let report = judge(recording, &segments);
+    assert!(report.complete && report.unfinished == 0, "{report:?}");
+}
+
+#[tokio::test]
 async fn an_abandoned_session_still_gets_its_end() {
     let dir = TempDir::new().unwrap();
     let mut opened = open_spool(dir.path(), 1);

@@ -1,4 +1,8 @@
 //! The edge's stream: hello, configuration, lease. Kept up for as long as the edge runs.
+//!
+//! A lease says that what is in force here is what the control plane last said. So it counts only on a stream whose
+//! configurations were all taken: the first that is refused ends the stream, and an edge that can take none closes
+//! when the lease that it has ends.
 
 use std::{
     collections::VecDeque,
@@ -11,9 +15,9 @@ use countersign_wire::v1;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
-use crate::{Membership, channel::Link, configure, in_force::InForce};
+use crate::{Membership, channel::Link, configure, configure::InvalidConfiguration, in_force::InForce};
 
 /// Messages that may wait to be sent on the stream; a lease renewal every few seconds needs no more.
 const QUEUED: usize = 8;
@@ -53,51 +57,98 @@ async fn attach(
     backoff: &mut Backoff,
 ) -> Result<(), Status> {
     let (messages, outgoing) = mpsc::channel(QUEUED);
-    // The control plane answers hello and each renewal with one lease, in order: the lease counts from the question.
-    let mut asked = VecDeque::from([Instant::now()]);
+    let mut stream = Stream::begin(membership, in_force);
     send(&messages, hello(greeting)).await?;
     let mut incoming = link.edge_service().attach(ReceiverStream::new(outgoing)).await?.into_inner();
-    let mut lease = Duration::from_secs(300);
-    let mut renew_at = tokio::time::Instant::now() + lease / 3;
+    let mut renew_at = tokio::time::Instant::now() + stream.lease / 3;
     let mut heard_at = tokio::time::Instant::now();
     loop {
         tokio::select! {
             message = incoming.message() => {
                 let Some(message) = message? else { return Ok(()) };
                 heard_at = tokio::time::Instant::now();
-                match message.message {
-                    Some(v1::control_message::Message::Configuration(wire)) => take(wire, membership, in_force),
-                    Some(v1::control_message::Message::Lease(granted)) => {
-                        let asked_at = asked.pop_front().ok_or_else(|| Status::internal("a lease nobody asked for"))?;
-                        lease = valid_for(&granted)?;
-                        in_force.extend_lease(asked_at, lease);
-                        renew_at = tokio::time::Instant::now() + lease / 3;
-                        backoff.reset();
-                    }
-                    None => {}
+                if stream.hear(message)? == Heard::Lease {
+                    renew_at = heard_at + stream.lease / 3;
+                    backoff.reset();
                 }
             }
             () = tokio::time::sleep_until(renew_at) => {
-                asked.push_back(Instant::now());
+                stream.asked.push_back(Instant::now());
                 send(&messages, v1::edge_message::Message::RenewLease(v1::RenewLease {})).await?;
-                renew_at = tokio::time::Instant::now() + lease / 3;
+                renew_at = tokio::time::Instant::now() + stream.lease / 3;
             }
-            () = tokio::time::sleep_until(heard_at + lease * SILENCE_LEASES) => {
+            () = tokio::time::sleep_until(heard_at + stream.lease * SILENCE_LEASES) => {
                 return Err(Status::deadline_exceeded("the stream is silent"));
             }
         }
     }
 }
 
-fn take(wire: v1::Configuration, membership: &Membership, in_force: &InForce) {
-    match configure::configuration(wire, membership) {
-        Ok(configuration) => {
-            let (generation, targets) = (configuration.generation, configuration.targets.len());
-            info!(generation, targets, "configured");
-            in_force.replace(configuration);
-        }
-        Err(error) => warn!(%error, "a configuration was refused; the one before stays in force"),
+/// What a message was.
+#[derive(Debug, PartialEq, Eq)]
+enum Heard {
+    /// The lease is extended.
+    Lease,
+    Other,
+}
+
+/// What one stream has said so far.
+struct Stream<'a> {
+    membership: &'a Membership,
+    in_force: &'a InForce,
+    /// The control plane answers hello and each renewal with one lease, in order: the lease counts from the question.
+    asked: VecDeque<Instant>,
+    lease: Duration,
+    /// A configuration of this stream is in force: without one a lease would prolong what may long be revoked.
+    configured: bool,
+}
+
+impl<'a> Stream<'a> {
+    /// Hello is about to be sent.
+    fn begin(membership: &'a Membership, in_force: &'a InForce) -> Self {
+        let asked = VecDeque::from([Instant::now()]);
+        Self { membership, in_force, asked, lease: Duration::from_secs(300), configured: false }
     }
+
+    /// Takes a message; what cannot be taken ends the stream.
+    fn hear(&mut self, message: v1::ControlMessage) -> Result<Heard, Status> {
+        match message.message {
+            Some(v1::control_message::Message::Configuration(wire)) => {
+                self.configured = false;
+                take(wire, self.membership, self.in_force).map_err(|error| {
+                    error!(%error, "a configuration was refused; unless one is taken the edge closes with its lease");
+                    Status::failed_precondition("the configuration was refused")
+                })?;
+                self.configured = true;
+                Ok(Heard::Other)
+            }
+            Some(v1::control_message::Message::Lease(granted)) => {
+                let asked_at =
+                    self.asked.pop_front().ok_or_else(|| Status::internal("a lease nobody asked for"))?;
+                if !self.configured {
+                    return Err(Status::failed_precondition("a lease before a configuration"));
+                }
+                self.lease = valid_for(&granted)?;
+                self.in_force.extend_lease(asked_at, self.lease);
+                Ok(Heard::Lease)
+            }
+            None => Ok(Heard::Other),
+        }
+    }
+}
+
+fn take(
+    wire: v1::Configuration,
+    membership: &Membership,
+    in_force: &InForce,
+) -> Result<(), InvalidConfiguration> {
+    let configuration = configure::configuration(wire, membership)?;
+    let (generation, targets) = (configuration.generation, configuration.targets.len());
+    if !in_force.replace(configuration) {
+        return Err(InvalidConfiguration::Older(generation));
+    }
+    info!(generation, targets, "configured");
+    Ok(())
 }
 
 fn valid_for(lease: &v1::Lease) -> Result<Duration, Status> {
@@ -122,3 +173,6 @@ async fn send(
     let sent = messages.send(v1::EdgeMessage { message: Some(message) }).await;
     sent.map_err(|_| Status::unavailable("the stream is closed"))
 }
+
+#[cfg(test)]
+mod tests;

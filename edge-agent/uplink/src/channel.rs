@@ -23,6 +23,12 @@ impl Link {
         Ok(Self { channel: Arc::new(ArcSwap::from_pointee(channel(url, membership)?)) })
     }
 
+    /// A connection that is there already.
+    #[cfg(test)]
+    pub(crate) fn over(channel: Channel) -> Self {
+        Self { channel: Arc::new(ArcSwap::from_pointee(channel)) }
+    }
+
     /// Goes on with another certificate. Calls under way end on the old connection.
     pub(crate) fn replace(&self, url: &str, membership: &Membership) -> Result<(), Error> {
         self.channel.store(Arc::new(channel(url, membership)?));

@@ -1,4 +1,6 @@
 //! A configuration message, checked before anything of it is in force.
+//!
+//! A malformed target is left out, which closes it; a fault anywhere else refuses the configuration as a whole.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -7,13 +9,14 @@ use countersign_pki::{Domain, verify};
 use countersign_policy::{CompileError, CompiledPolicies};
 use countersign_wire::v1;
 use prost::Message as _;
+use tracing::error;
 
 use crate::{
     Membership,
     in_force::{Configuration, Target},
 };
 
-/// Why a configuration is not taken; the one in force stays in force.
+/// Why a configuration is not taken. The one in force stays so until the lease ends, which is not extended then.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidConfiguration {
     /// It is for another zone than the edge's own.
@@ -34,9 +37,9 @@ pub enum InvalidConfiguration {
     /// The policies do not compile here.
     #[error("the policies do not compile: {0}")]
     Compile(#[from] CompileError),
-    /// A target has a malformed name, port or identity.
-    #[error("target {0:?} is malformed")]
-    Target(String),
+    /// It is older than the one in force.
+    #[error("generation {0} is older than the one in force")]
+    Older(u64),
 }
 
 /// Checks and compiles a configuration for the edge `membership`.
@@ -49,8 +52,7 @@ pub(crate) fn configuration(
     }
     let signed = wire.policies.ok_or(InvalidConfiguration::PoliciesMissing)?;
     let (policies, generation) = policies(&signed, &membership.deployment_key)?;
-    let targets = wire.targets.into_iter().map(target).collect::<Result<HashMap<_, _>, _>>()?;
-    Ok(Configuration { targets, policies, generation })
+    Ok(Configuration { targets: targets(wire.targets), policies, generation })
 }
 
 fn policies(
@@ -69,23 +71,33 @@ fn policies(
     Ok((CompiledPolicies::compile(&set.revision, &bundles)?, set.generation))
 }
 
-fn target(wire: v1::TargetConfiguration) -> Result<(Name, Arc<Target>), InvalidConfiguration> {
-    let malformed = || InvalidConfiguration::Target(wire.name.clone());
-    let name: Name = wire.name.parse().map_err(|_| malformed())?;
+/// The targets that are well formed. New policies must not wait for the others, and sessions to those are refused.
+fn targets(wire: Vec<v1::TargetConfiguration>) -> HashMap<Name, Arc<Target>> {
+    let well_formed = |wire: v1::TargetConfiguration| {
+        let name = wire.name.clone();
+        let target = target(wire);
+        if target.is_none() {
+            error!(target = ?name, "a target's name, port or identity is malformed; sessions to it are refused");
+        }
+        target
+    };
+    wire.into_iter().filter_map(well_formed).collect()
+}
+
+fn target(wire: v1::TargetConfiguration) -> Option<(Name, Arc<Target>)> {
+    let name: Name = wire.name.parse().ok()?;
     let mut login_roles = HashMap::new();
     for identity in &wire.identities {
-        let key = Identity::try_from(identity.identity()).map_err(|_| malformed())?;
-        login_roles.insert(key, identity.login_role.clone());
+        login_roles.insert(Identity::try_from(identity.identity()).ok()?, identity.login_role.clone());
     }
-    let port = u16::try_from(wire.port).ok().filter(|port| *port != 0).ok_or_else(malformed)?;
     let target = Target {
         protocol: wire.protocol,
         host: wire.host,
-        port,
+        port: u16::try_from(wire.port).ok().filter(|port| *port != 0)?,
         database: wire.database,
         ca_pem: wire.ca_pem,
         search_path: wire.search_path,
         login_roles,
     };
-    Ok((name, Arc::new(target)))
+    Some((name, Arc::new(target)))
 }

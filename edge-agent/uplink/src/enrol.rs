@@ -9,7 +9,7 @@ use std::{
 use countersign_model::{Name, Secret};
 use countersign_pki::{EdgeKey, KeyFileError};
 use countersign_wire::v1;
-use tonic::{Status, transport};
+use tonic::{Response, Status, transport};
 use tracing::{info, warn};
 
 use crate::{Membership, MembershipError, channel, channel::Link};
@@ -56,7 +56,11 @@ pub struct Joining {
     pub join_token: Secret,
 }
 
-/// Trades the join token for a certificate and keeps it in `path`.
+/// The control plane answers within this, or the question is lost.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// Trades the join token for a certificate and keeps it in `path`. The token serves once: if the answer to it is lost,
+/// the admin has to remove the edge and make a new one.
 pub async fn enrol(joining: Joining, path: &std::path::Path) -> Result<Membership, EnrolError> {
     let key = EdgeKey::generate()?;
     let channel = channel::without_certificate(&joining.url, &joining.root_pem)?;
@@ -65,8 +69,8 @@ pub async fn enrol(joining: Joining, path: &std::path::Path) -> Result<Membershi
         csr: key.csr_der()?,
         edge: joining.edge.to_string(),
     };
-    let response = v1::edge_service_client::EdgeServiceClient::new(channel).enrol(request).await;
-    let response = response.map_err(|status| EnrolError::Refused(Box::new(status)))?.into_inner();
+    let mut client = v1::edge_service_client::EdgeServiceClient::new(channel);
+    let response = answered(ANSWER, client.enrol(request)).await?;
     let deployment_key = response
         .deployment_key
         .try_into()
@@ -108,8 +112,7 @@ pub(crate) async fn keep_renewed(link: Link, url: String, mut membership: Arc<Me
 async fn renew(link: &Link, membership: &Membership) -> Result<Membership, EnrolError> {
     // The key stays: an edge that dies between answer and file can then still renew with what it has.
     let request = v1::RenewRequest { csr: membership.key()?.csr_der()? };
-    let response = link.edge_service().renew(request).await;
-    let response = response.map_err(|status| EnrolError::Refused(Box::new(status)))?.into_inner();
+    let response = answered(ANSWER, link.edge_service().renew(request)).await?;
     let renewed = Membership::new(
         Secret::new(membership.key_pem.expose().to_owned()),
         to_pem(&response.certificate_chain),
@@ -123,6 +126,16 @@ async fn renew(link: &Link, membership: &Membership) -> Result<Membership, Enrol
     }
 }
 
+/// What a call answers in time.
+async fn answered<T>(
+    limit: Duration,
+    call: impl Future<Output = Result<Response<T>, Status>>,
+) -> Result<T, EnrolError> {
+    let answer = tokio::time::timeout(limit, call).await;
+    let answer = answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer")));
+    answer.map(Response::into_inner).map_err(|status| EnrolError::Refused(Box::new(status)))
+}
+
 /// Never under a minute: a certificate near its end is asked for again and again, but not in a tight loop.
 fn until_renewal(not_after: SystemTime, now: SystemTime) -> Duration {
     let left = not_after.duration_since(now).unwrap_or_default();
@@ -132,4 +145,18 @@ fn until_renewal(not_after: SystemTime, now: SystemTime) -> Duration {
 /// DER certificates as PEM, in the order given.
 pub(crate) fn to_pem(chain: &[Vec<u8>]) -> String {
     chain.iter().map(|der| countersign_pki::to_pem("CERTIFICATE", der)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_call_without_an_answer_ends() {
+        let never = std::future::pending::<Result<Response<()>, Status>>();
+        let refused = answered(Duration::from_millis(10), never).await;
+        let Err(EnrolError::Refused(status)) = refused else { panic!("{refused:?}") };
+        assert_eq!(status.code(), tonic::Code::DeadlineExceeded);
+        answered(ANSWER, async { Ok(Response::new(())) }).await.expect("an answer");
+    }
 }

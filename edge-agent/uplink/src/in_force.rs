@@ -67,12 +67,16 @@ impl InForce {
         self.lease_ends().is_some_and(|end| Instant::now() < end)
     }
 
-    /// Takes a configuration, unless a newer one is in force.
-    pub(crate) fn replace(&self, configuration: Configuration) {
+    /// Takes a configuration and says true, unless one of a later generation is in force: policies never go back. A
+    /// control plane that was restored from an older state is therefore refused, and this edge closes when its lease
+    /// ends, until the generation has caught up or the edge is started anew.
+    pub(crate) fn replace(&self, configuration: Configuration) -> bool {
         let current = self.configuration.load();
-        if current.as_ref().is_none_or(|current| current.generation <= configuration.generation) {
+        let newer = current.as_ref().is_none_or(|current| current.generation <= configuration.generation);
+        if newer {
             self.configuration.store(Some(Arc::new(configuration)));
         }
+        newer
     }
 
     /// Takes a lease of `valid_for` from `asked_at`, the instant of our question: the answer's way must not

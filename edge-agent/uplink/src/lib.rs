@@ -12,6 +12,7 @@ mod enrol;
 mod entry;
 mod in_force;
 mod membership;
+mod parked;
 mod recorder;
 mod running;
 mod upload;

@@ -3,7 +3,9 @@
 //! One file of mode 0600, replaced as a whole, so that key and certificate always belong together.
 
 use std::{
-    fmt, fs, io, mem,
+    fmt,
+    fs::{self, File},
+    io, mem,
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -115,7 +117,10 @@ impl Membership {
             _ => {}
         }
         create_private(&unfinished, &text)?;
-        fs::rename(&unfinished, path).map_err(replace)
+        fs::rename(&unfinished, path).map_err(replace)?;
+        // The join token is spent: a name that a power cut takes back would leave the edge outside.
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(replace)
     }
 
     /// The edge's key.
@@ -134,14 +139,14 @@ impl fmt::Debug for Membership {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::time::Duration;
 
     use countersign_pki::Ca;
 
     use super::*;
 
-    fn membership() -> Membership {
+    pub(crate) fn membership() -> Membership {
         let folder = tempfile::tempdir().expect("folder");
         let now = SystemTime::now();
         let name = |text: &str| text.parse::<Name>().expect("name");

@@ -1,7 +1,7 @@
 //! The gate's recorder over the spool.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::{Duration, Instant},
 };
 
@@ -11,23 +11,34 @@ use countersign_gate::{
 };
 use countersign_model::{Durability, Name, SessionFacts};
 use countersign_spool::{AppendError, SessionSpool, Spool};
+use tokio::{task::spawn_blocking, time::sleep};
 use tracing::error;
 
 use crate::{entry, in_force::InForce};
 
-/// A session that goes on has its segment closed this often, so that its recording is archived while it lives.
+/// A session that goes on has its segment closed this often, so that its recording is archived while it lives,
+/// whether it does anything more or not.
 const SEGMENT_AGE: Duration = Duration::from_secs(5);
+
+/// How often the segments' ages are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Begins recordings in the spool.
 pub struct SpoolRecorder {
     spool: Spool,
     edge: Name,
     in_force: Arc<InForce>,
+    live: Arc<Live>,
 }
 
 impl SpoolRecorder {
     pub(crate) fn new(spool: Spool, edge: Name, in_force: Arc<InForce>) -> Self {
-        Self { spool, edge, in_force }
+        Self { spool, edge, in_force, live: Arc::default() }
+    }
+
+    /// The recordings that are being written, for [`rotate_aged`].
+    pub(crate) fn live(&self) -> Arc<Live> {
+        Arc::clone(&self.live)
     }
 }
 
@@ -40,15 +51,13 @@ impl Recorder for SpoolRecorder {
         let open = entry::open(session, client_user, self.edge.as_str(), revision.unwrap_or_default());
         let mut spool = self.spool.begin(session.recording).map_err(journal_error)?;
         spool.append(&open, Durability::Fsync).await.map_err(journal_error)?;
-        Ok(SpoolJournal { spool: Some(spool), segment_since: Instant::now() })
+        Ok(SpoolJournal { recording: self.live.add(spool) })
     }
 }
 
 /// The recording of one session.
 pub struct SpoolJournal {
-    /// Gone once the recording is closed.
-    spool: Option<SessionSpool>,
-    segment_since: Instant,
+    recording: Arc<Mutex<Recording>>,
 }
 
 impl Journal for SpoolJournal {
@@ -56,31 +65,85 @@ impl Journal for SpoolJournal {
         if let Entry::Close { reason, .. } = entry {
             return self.close(reason).await;
         }
-        let spool = self.spool.as_mut().ok_or(JournalError::Unavailable)?;
-        let recorded = spool.append(&entry::entry(entry), durability).await.map_err(journal_error)?;
-        if self.segment_since.elapsed() > SEGMENT_AGE {
-            // What cannot be closed now is closed later; the entry itself is recorded.
-            if let Err(error) = spool.rotate() {
-                error!(%error, "a segment could not be closed");
-            }
-            self.segment_since = Instant::now();
-        }
+        let written = {
+            let mut recording = lock(&self.recording);
+            let spool = recording.spool.as_mut().ok_or(JournalError::Unavailable)?;
+            spool.write(&entry::entry(entry), durability).map_err(journal_error)?
+        };
+        let recorded = written.settled().await.map_err(journal_error)?;
         Ok(Position { sequence: recorded.sequence })
     }
 }
 
 impl SpoolJournal {
     async fn close(&mut self, reason: CloseReason) -> Result<Position, JournalError> {
-        let spool = self.spool.take().ok_or(JournalError::Unavailable)?;
+        let spool = lock(&self.recording).spool.take().ok_or(JournalError::Unavailable)?;
         let recorded = spool.close(reason.as_str()).await.map_err(journal_error)?;
         Ok(Position { sequence: recorded.sequence })
     }
 }
 
+/// Shared by the session, which alone keeps it, and the task that closes its aged segments.
+struct Recording {
+    /// Gone once the recording is closed.
+    spool: Option<SessionSpool>,
+    segment_since: Instant,
+}
+
+impl Recording {
+    fn rotate_if_aged(&mut self, age: Duration) {
+        let Some(spool) = self.spool.as_mut().filter(|_| self.segment_since.elapsed() >= age) else { return };
+        // What cannot be closed now is closed later; the entries themselves are recorded.
+        if let Err(error) = spool.rotate() {
+            error!(recording = %spool.recording(), %error, "a segment could not be closed");
+        }
+        self.segment_since = Instant::now();
+    }
+}
+
+/// The recordings that are being written.
+#[derive(Default)]
+pub(crate) struct Live(Mutex<Vec<Weak<Mutex<Recording>>>>);
+
+impl Live {
+    fn add(&self, spool: SessionSpool) -> Arc<Mutex<Recording>> {
+        let recording = Recording { spool: Some(spool), segment_since: Instant::now() };
+        let recording = Arc::new(Mutex::new(recording));
+        lock(&self.0).push(Arc::downgrade(&recording));
+        recording
+    }
+
+    /// Closes each segment that is `age` old and holds anything. Blocks for the disk.
+    fn rotate(&self, age: Duration) {
+        let live: Vec<_> = {
+            let mut live = lock(&self.0);
+            live.retain(|recording| recording.strong_count() > 0);
+            live.iter().filter_map(Weak::upgrade).collect()
+        };
+        live.iter().for_each(|recording| lock(recording).rotate_if_aged(age));
+    }
+}
+
+/// Closes aged segments for as long as the edge runs.
+pub(crate) async fn rotate_aged(live: Arc<Live>) {
+    loop {
+        sleep(LOOK_EVERY).await;
+        let live = Arc::clone(&live);
+        if spawn_blocking(move || live.rotate(SEGMENT_AGE)).await.is_err() {
+            error!("closing aged segments was interrupted");
+        }
+    }
+}
+
+/// A session that panicked while it held its lock harms nobody but itself, and its recording is still to be ended.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn journal_error(error: AppendError) -> JournalError {
     match error {
         AppendError::Full => JournalError::Full,
-        AppendError::TooLarge => JournalError::TooLarge,
+        AppendError::TooLarge | AppendError::TooManySegments => JournalError::TooLarge,
         AppendError::TooManyUnfinished
         | AppendError::OutOfPlace
         | AppendError::Write(_)
@@ -88,5 +151,35 @@ fn journal_error(error: AppendError) -> JournalError {
             error!(%error, "a record could not be written");
             JournalError::Unavailable
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use countersign_spool::Opened;
+
+    use super::*;
+    use crate::upload::tests as spooled;
+
+    #[tokio::test]
+    async fn what_a_silent_session_recorded_leaves_without_its_doing() {
+        let dir = tempfile::tempdir().expect("folder");
+        let Opened { spool, mut finished, .. } = spooled::spool(dir.path());
+        let (recording, session) = spooled::begin(&spool).await;
+        let live = Live::default();
+        let kept = live.add(session);
+        live.rotate(SEGMENT_AGE);
+        spool.settled().await;
+        assert!(finished.try_recv().is_err(), "not yet");
+        for _ in 0..2 {
+            live.rotate(Duration::ZERO);
+        }
+        spool.settled().await;
+        let segment = finished.try_recv().expect("announced");
+        assert_eq!((segment.recording, segment.number), (recording, 0));
+        assert!(finished.try_recv().is_err(), "an empty segment stays");
+        drop(kept);
+        live.rotate(Duration::ZERO);
+        assert!(lock(&live.0).is_empty());
     }
 }

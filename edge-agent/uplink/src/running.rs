@@ -26,7 +26,7 @@ use crate::{
     authority,
     channel::Link,
     enrol,
-    recorder::SpoolRecorder,
+    recorder::{self, SpoolRecorder},
     upload::Uploader,
 };
 
@@ -93,9 +93,11 @@ impl Uplink {
         tasks.spawn(authority::report_closed(link.clone(), to_report));
         tasks.spawn(Uploader::new(link.clone(), spool.clone(), finished, pending.clone()).run());
         tasks.spawn(enrol::keep_renewed(link.clone(), url, membership.clone(), membership_file));
+        let recorder = SpoolRecorder::new(spool.clone(), membership.edge.clone(), in_force.clone());
+        tasks.spawn(recorder::rotate_aged(recorder.live()));
         let uplink = Self {
             control_plane: ControlPlane::new(link, *boot_id, closed),
-            recorder: SpoolRecorder::new(spool.clone(), membership.edge.clone(), in_force.clone()),
+            recorder,
             in_force,
             spool,
             pending,

@@ -1,6 +1,6 @@
 //! How edges join: once for each token, into its zone, and over mTLS ever after.
 
-use std::{fs, process::Command};
+use std::process::Command;
 
 use crate::{
     edge::{Edge, certificate, join_token},
@@ -37,9 +37,6 @@ fn the_edge_listener_asks_for_a_certificate_of_ours() {
     // A client certificate of somebody else's, and none at all: neither may ask anything but Enrol.
     let folder = tempfile::tempdir().expect("folder");
     let (certificate, key) = certificate(folder.path());
-    // An empty message as gRPC frames it: not compressed, of length 0.
-    let message = folder.path().join("message");
-    fs::write(&message, [0; 5]).expect("written");
     let mut attempts = Vec::new();
     for with_certificate in [false, true] {
         let mut curl = Command::new("curl");
@@ -55,17 +52,38 @@ fn the_edge_listener_asks_for_a_certificate_of_ours() {
                 "-o",
                 "/dev/null",
             ])
-            .arg("--data-binary")
-            .arg(format!("@{}", message.display()))
+            // Without a body: the answer comes before any would be read.
+            .args(["-X", "POST"])
             .arg(format!("{}/countersign.v1.EdgeService/CloseSession", stack.ready.edge));
         if with_certificate {
             curl.arg("--cert").arg(&certificate).arg("--key").arg(&key);
         }
         let output = curl.output().expect("curl runs");
-        attempts.push((with_certificate, output.status.success(), text(&output.stdout)));
+        attempts.push((
+            with_certificate,
+            output.status.success(),
+            text(&output.stdout) + &text(&output.stderr),
+        ));
     }
     let (_, _, without) = &attempts[0];
     assert!(without.contains("grpc-status: 16") || without.contains("grpc-status: 7"), "{attempts:?}");
     let (_, accepted, foreign) = &attempts[1];
     assert!(!accepted || foreign.contains("grpc-status: 16"), "{attempts:?}");
+}
+
+#[test]
+fn an_edge_that_was_deleted_opens_and_mints_nothing_more() {
+    let stack = shared();
+    let mut edge = Edge::new(stack, "it-expelled", &join_token(stack));
+    edge.start(stack, "it-expelled");
+    let token = stack.token("reader");
+    assert_eq!(edge.psql(&token, "SELECT 1").stdout, "1");
+    let deleted = stack.cli(&["edges", "delete", "it-expelled"]);
+    assert!(deleted.status.success(), "{}", text(&deleted.stderr));
+    assert_eq!(
+        edge.psql(&token, "SELECT 1").code,
+        2,
+        "its certificate is still valid, and counts for nothing"
+    );
+    assert_eq!(stack.psql(&token, "SELECT 2").stdout, "2", "the other edge of the zone serves on");
 }

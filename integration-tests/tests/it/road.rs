@@ -90,7 +90,8 @@ fn nothing_is_called_by_attribute_notation() {
     let stack = shared();
     let token = stack.token("reader");
     stack.owner(
-        "CREATE OR REPLACE FUNCTION leak(text) RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM hr.payroll'",
+        "CREATE OR REPLACE FUNCTION leak(text) RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM hr.payroll';
+         CREATE OR REPLACE FUNCTION json_object(int) RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM hr.payroll'",
     );
     for sql in [
         "SELECT ('SELECT to_tsvector(''simple'', employee) FROM hr.payroll'::text).ts_stat",
@@ -101,6 +102,12 @@ fn nothing_is_called_by_attribute_notation() {
         "SELECT (-1).lo_creat",
         "SELECT ('x'::text).leak",
         "SELECT v.leak FROM (VALUES ('x'::text)) AS t(v)",
+        "SELECT json_object(1)",
+        "SELECT ('hr').regnamespace",
+        "SELECT (10::oid).regrole",
+        "SELECT ('{hr.payroll}')._regclass",
+        "SELECT format_type(1259, NULL)",
+        "SELECT 'hr.payroll'::regtype",
         "SELECT 'hr.payroll'::regclass",
         "SELECT (NULL::hr.payroll).*",
         "EXPLAIN VERBOSE SELECT * FROM customers",

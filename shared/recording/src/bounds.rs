@@ -14,6 +14,13 @@ pub const MAX_BODY: usize = 960 << 10;
 pub const MAX_BODY_DECOMPRESSED: usize = 16 << 20;
 /// Intents without an outcome that a segment's header can carry over.
 pub const MAX_UNFINISHED: usize = 128;
+/// Segments of one recording. As many fit into a manifest, whatever their fields say and though each be signed by
+/// another key.
+pub const MAX_SEGMENTS: u32 = 10_000;
+/// An encoded `Manifest`.
+pub const MAX_MANIFEST: usize = 2 << 20;
+/// An encoded `SignedManifest`: a manifest, its signature, and the few bytes around them.
+pub const MAX_SIGNED_MANIFEST: usize = MAX_MANIFEST + 128;
 
 /// First bytes of a segment.
 pub(crate) const MAGIC: [u8; 4] = *b"CSR1";

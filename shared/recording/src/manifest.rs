@@ -5,14 +5,12 @@ use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use prost::Message as _;
 
 use crate::{
+    bounds::MAX_MANIFEST,
     chain::{self, Link},
     segment::CheckedSegment,
 };
 
 const SIGNED: &[u8] = b"countersign/manifest/v1\0";
-
-/// An encoded manifest that is larger is refused: some ten thousand segments.
-const MAX_MANIFEST: usize = 2 << 20;
 
 /// Why a manifest is not believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -144,7 +142,7 @@ fn signed_bytes(manifest: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{check_segment, fixture};
+    use crate::{MAX_SEGMENTS, check_segment, fixture};
 
     fn checked() -> Vec<CheckedSegment> {
         fixture::recording(3, 4).iter().map(|segment| check_segment(segment).unwrap()).collect()
@@ -185,5 +183,28 @@ mod tests {
         assert_eq!(broken(|m| m.segments[1].signing_key = 7), Err(ManifestError::Inconsistent));
         assert_eq!(broken(|m| m.segments.clear()), Err(ManifestError::Inconsistent));
         assert_eq!(broken(|m| m.signing_keys[0].truncate(31)), Err(ManifestError::Inconsistent));
+    }
+
+    #[test]
+    fn the_longest_recording_fits_into_its_manifest() {
+        let key = fixture::deployment_key();
+        let mut manifest = fixture::manifest(&fixture::recording(3, 4));
+        manifest.recording_id = "r".repeat(1000);
+        manifest.session_id = "s".repeat(1000);
+        manifest.signing_keys = vec![vec![0xff; 32]; MAX_SEGMENTS as usize];
+        let largest = v1::manifest::Segment {
+            number: u32::MAX,
+            sha256: vec![0xff; 32],
+            bytes: u64::MAX,
+            frame_count: u32::MAX,
+            first_sequence: u64::MAX,
+            last_link: vec![0xff; 32],
+            signing_key: MAX_SEGMENTS,
+        };
+        manifest.segments = vec![largest; MAX_SEGMENTS as usize];
+        let signed = sign(&manifest, &key);
+        assert!(signed.manifest.len() <= MAX_MANIFEST / 4 * 3, "{}", signed.manifest.len());
+        let around = signed.encoded_len() - signed.manifest.len();
+        assert!(MAX_MANIFEST + around <= crate::MAX_SIGNED_MANIFEST);
     }
 }

@@ -10,7 +10,7 @@ use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    bounds::MAX_UNFINISHED,
+    bounds::{MAX_SEGMENTS, MAX_UNFINISHED},
     chain::{self, Link},
     convert::InvalidFrame,
     entry::FrameKind,
@@ -60,6 +60,9 @@ pub enum SegmentError {
     /// A field of its header or trailer is malformed or contradicts the frames.
     #[error("the header or trailer contradicts the segment")]
     Inconsistent,
+    /// Its number is beyond what a recording may have.
+    #[error("the recording has too many segments")]
+    TooMany,
     /// A frame does not continue the chain.
     #[error("frame {0} does not continue the chain")]
     Chain(u64),
@@ -114,6 +117,9 @@ impl Run {
     fn begin(header: &v1::SegmentHeader) -> Result<Self, SegmentError> {
         let link: Link = fixed(&header.previous_link)?;
         let starts = header.first_sequence == 0;
+        if header.number >= MAX_SEGMENTS {
+            return Err(SegmentError::TooMany);
+        }
         if starts != (header.number == 0) || (starts && link != chain::start(&header.recording_id)) {
             return Err(SegmentError::Inconsistent);
         }
@@ -208,6 +214,24 @@ mod tests {
         assert!(checked.iter().map(|segment| segment.last).eq([false, false, true]));
         assert_eq!(checked[1].previous_link, checked[0].last_link);
         assert_eq!(checked[0].signing_key, fixture::edge_key().verifying_key().to_bytes());
+    }
+
+    #[test]
+    fn a_recording_has_so_many_segments_and_no_more() {
+        let recording = fixture::recording(1, 1).remove(0);
+        let recording = check_segment(&recording).unwrap().recording;
+        let numbered = |number| {
+            let beginning = crate::Beginning { number, first_sequence: 9, ..fixture::beginning(recording) };
+            let (mut writer, mut bytes) = crate::SegmentWriter::begin(&beginning).unwrap();
+            let intent = fixture::intent(countersign_model::OperationId::generate());
+            let frame = writer.encode(&intent, fixture::at(), countersign_model::Durability::Fsync).unwrap();
+            bytes.extend_from_slice(frame.bytes());
+            writer.commit(&frame).unwrap();
+            bytes.extend_from_slice(&writer.finish(&fixture::edge_key()));
+            check_segment(&bytes).map(|segment| segment.number)
+        };
+        assert_eq!(numbered(MAX_SEGMENTS - 1), Ok(MAX_SEGMENTS - 1));
+        assert_eq!(numbered(MAX_SEGMENTS), Err(SegmentError::TooMany));
     }
 
     #[test]

@@ -7,7 +7,8 @@
 //! step that costs by them, and no input panics, aborts, or recurses in our code.
 //!
 //! The facts hold for sessions with `standard_conforming_strings = on` and UTF8 on both sides. The grammar is that
-//! of PostgreSQL 18; an older server refuses some of what is accepted here, which is harmless.
+//! of PostgreSQL 18; an older server refuses some of what is accepted here, which is harmless, and reads
+//! `JSON_OBJECT(…)` as a call of whatever the search path has under that name, which is counted.
 //!
 //! The parser keeps state per thread and takes one of the process's 1,024 pthread keys for each thread that ever
 //! calls it: call [`analyse`] from long-lived threads.

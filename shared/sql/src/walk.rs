@@ -338,7 +338,12 @@ impl<'t, 'b> Walker<'t, 'b> {
     }
 
     fn call(&mut self, call: &'t nodes::FuncCall) -> Done {
-        self.found.functions.insert(name(call.funcname())?);
+        let called = name(call.funcname())?;
+        // To this grammar `JSON_OBJECT(…)` is the built-in function, to servers before 16 it is an ordinary name.
+        if called.schema.as_deref() == Some("pg_catalog") && called.name == "json_object" {
+            self.found.functions.insert(QualifiedName::bare("json_object"));
+        }
+        self.found.functions.insert(called);
         self.push_list(call.args())?;
         call.agg_order().iter().try_for_each(|sort| self.push(Node::SortBy(sort)))?;
         self.push(call.agg_filter())?;

@@ -1,4 +1,4 @@
-use std::{os::unix::fs::PermissionsExt, sync::Arc};
+use std::sync::Arc;
 
 use super::*;
 
@@ -35,6 +35,14 @@ async fn keeps_objects_private_and_leaves_nothing_behind() {
         assert_eq!(mode(&root.join(folder)), 0o700, "{folder}");
     }
     assert_eq!(fs::read_dir(root.join(INCOMING)).unwrap().count(), 0);
+}
+
+#[test]
+fn a_folder_that_others_could_read_is_closed_to_them() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    FileArchive::open(folder.path()).unwrap();
+    assert_eq!(mode(folder.path()), 0o700);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
-//! `edges`: who has enrolled, and the one-time token with which the next one can.
+//! `edges`: who has enrolled, the one-time token with which the next one can, and how one is shut out.
 
-use countersign_wire::v1::{CreateJoinTokenRequest, Edge, ListEdgesRequest};
+use countersign_wire::v1::{CreateJoinTokenRequest, DeleteEdgeRequest, Edge, ListEdgesRequest};
 
 use crate::{
     connection::{Connection, ConnectionArgs, answer},
@@ -20,6 +20,11 @@ pub(crate) enum EdgeCommand {
         #[arg(long, value_name = "ZONE")]
         zone: String,
     },
+    /// Shuts an edge out: it is cut off at once, and its certificate is worth nothing from then on.
+    Delete {
+        /// Name of the edge.
+        name: String,
+    },
 }
 
 pub(crate) async fn run(
@@ -34,6 +39,14 @@ pub(crate) async fn run(
             print_list(&listed.edges, out)?;
         }
         EdgeCommand::JoinToken { zone } => join_token(zone, &connection, out).await?,
+        EdgeCommand::Delete { name } => {
+            answer(connection.edges().delete_edge(DeleteEdgeRequest { name: name.clone() })).await?;
+            match out.format() {
+                // The answer has no fields.
+                Format::Json => out.json(&serde_json::json!({}))?,
+                Format::Table => out.line(&format!("edge {name} deleted"))?,
+            }
+        }
     }
     Ok(Exit::Done)
 }
@@ -76,6 +89,17 @@ fn row(edge: &Edge) -> [String; 6] {
 mod tests {
     use super::*;
     use crate::output::tests::Captured;
+
+    #[test]
+    fn to_delete_an_edge_is_to_name_it() {
+        use clap::Subcommand as _;
+        let read = |line: &str| {
+            EdgeCommand::augment_subcommands(clap::Command::new("edges"))
+                .try_get_matches_from(line.split(' '))
+        };
+        assert!(read("edges delete edge-1").is_ok());
+        assert!(read("edges delete").is_err());
+    }
 
     #[test]
     fn an_edge_is_a_row_or_its_message() {

@@ -41,6 +41,10 @@ pub(crate) enum RecordingCommand {
         to: PathBuf,
     },
     /// Says whether a recording is whole and unaltered, and what is wrong with it; exit 5 if something is.
+    ///
+    /// A recording that is not sealed ("complete": false) may have lost its end. It passes if the control plane says
+    /// that its session is still open. Without an address, or about a session that the control plane does not know,
+    /// that is exit 5 too, unless --open is given.
     Verify {
         /// A recording's id, or the directory of an exported one (`./re_…` if it is named like an id).
         #[arg(value_name = "ID|PATH")]
@@ -48,6 +52,9 @@ pub(crate) enum RecordingCommand {
         /// The deployment's public key (32 bytes or their hex), from somewhere that you trust.
         #[arg(long, value_name = "FILE")]
         key: Option<PathBuf>,
+        /// Its session may still be open: do not fail for the seal alone where nobody can be asked.
+        #[arg(long)]
+        open: bool,
     },
 }
 
@@ -66,7 +73,9 @@ pub(crate) async fn run(
             export(&at.connect().await?, id, &to).await?;
             Ok(Exit::Done)
         }
-        RecordingCommand::Verify { place, key } => verify::run(&place, key.as_deref(), at, out).await,
+        RecordingCommand::Verify { place, key, open } => {
+            verify::run(&place, key.as_deref(), open, at, out).await
+        }
     }
 }
 

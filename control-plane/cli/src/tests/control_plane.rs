@@ -1,4 +1,4 @@
-//! A control plane in memory: resources with the rules that the command line relies on, and test tokens.
+//! A control plane in memory: resources with the rules that the command line relies on, sessions, and test tokens.
 
 use std::{
     collections::BTreeMap,
@@ -9,11 +9,13 @@ use std::{
 
 use countersign_wire::v1::{
     ApplyRequest, ApplyResponse, Change, DeleteResourceRequest, DeleteResourceResponse, GetResourceRequest,
-    IssueTokenRequest, IssueTokenResponse, ListResourcesRequest, ListResourcesResponse, Resource,
+    GetSessionRequest, IssueTokenRequest, IssueTokenResponse, ListResourcesRequest, ListResourcesResponse,
+    ListSessionsRequest, ListSessionsResponse, Resource, Session,
     development_service_server::{DevelopmentService, DevelopmentServiceServer},
     issue_token_request::Subject,
     resource::Spec,
     resource_service_server::{ResourceService, ResourceServiceServer},
+    session_service_server::{SessionService, SessionServiceServer},
 };
 use tempfile::TempDir;
 use tonic::{
@@ -22,7 +24,7 @@ use tonic::{
 };
 
 /// The only token that is let in.
-pub(super) const TOKEN: &str = "an-admins-token";
+pub(crate) const TOKEN: &str = "an-admins-token";
 /// Resources in a page: few, so that lists have several.
 const PAGE: usize = 2;
 
@@ -31,18 +33,22 @@ type Resources = BTreeMap<(String, String), Resource>;
 #[derive(Clone, Default)]
 struct State(Arc<Mutex<Resources>>);
 
-pub(super) struct ControlPlane {
-    pub(super) addr: String,
+#[derive(Clone, Default)]
+struct Sessions(Arc<Mutex<Vec<Session>>>);
+
+pub(crate) struct ControlPlane {
+    pub(crate) addr: String,
     state: State,
+    sessions: Sessions,
     directory: TempDir,
 }
 
 impl ControlPlane {
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let certified = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
         let pem = certified.cert.pem();
         let identity = Identity::from_pem(&pem, certified.signing_key.serialize_pem());
-        let state = State::default();
+        let (state, sessions) = (State::default(), Sessions::default());
         let incoming = TcpIncoming::bind(([127, 0, 0, 1], 0).into()).expect("a port");
         let addr = format!("https://{}", incoming.local_addr().expect("bound"));
         let serve = Server::builder()
@@ -50,24 +56,29 @@ impl ControlPlane {
             .expect("TLS")
             .add_service(ResourceServiceServer::new(state.clone()))
             .add_service(DevelopmentServiceServer::new(state.clone()))
+            .add_service(SessionServiceServer::new(sessions.clone()))
             .serve_with_incoming(incoming);
         tokio::spawn(serve);
         let directory = tempfile::tempdir().expect("a directory");
-        let control_plane = Self { addr, state, directory };
+        let control_plane = Self { addr, state, sessions, directory };
         control_plane.write("ca.pem", &pem);
         control_plane.write("token", TOKEN);
         control_plane
     }
 
-    pub(super) fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    pub(super) fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         fs::write(self.file(name), text).expect("written");
     }
 
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn has_session(&self, session: Session) {
+        self.sessions.0.lock().expect("not poisoned").push(session);
+    }
+
+    pub(crate) fn count(&self) -> usize {
         self.state.resources().len()
     }
 }
@@ -166,5 +177,23 @@ impl DevelopmentService for State {
             return Err(Status::invalid_argument("nobody"));
         };
         Ok(Response::new(IssueTokenResponse { token: format!("token-of-{name}-for-{}", request.zone) }))
+    }
+}
+
+#[tonic::async_trait]
+impl SessionService for Sessions {
+    async fn list_sessions(
+        &self,
+        request: Request<ListSessionsRequest>,
+    ) -> Result<Response<ListSessionsResponse>, Status> {
+        State::let_in(request)?;
+        Err(Status::unimplemented("nobody lists them here"))
+    }
+
+    async fn get_session(&self, request: Request<GetSessionRequest>) -> Result<Response<Session>, Status> {
+        let id = State::let_in(request)?.id;
+        let sessions = self.0.lock().expect("not poisoned");
+        let found = sessions.iter().rev().find(|session| session.id == id).cloned();
+        found.map(Response::new).ok_or_else(|| Status::not_found("no such session"))
     }
 }

@@ -200,6 +200,21 @@ async fn what_is_not_the_next_segment_of_this_edge_is_refused() {
 }
 
 #[tokio::test]
+async fn whose_a_segment_is_comes_before_what_is_in_it() {
+    let bench = Bench::furnished(false).await;
+    let (_, _, mut writer) = begun(&bench).await;
+    let other = bench.edge("dev", "edge-2").await;
+    let mut upload = writer.segment(&other.signing, true);
+    let middle = upload.segment.len() / 2;
+    upload.segment[middle] ^= 1;
+    let foreign = bench.core.ingest(&other.peer, upload.clone()).await;
+    assert!(matches!(foreign, Err(IngestError::Edge(EdgeError::UnknownSession))), "{foreign:?}");
+    upload.recording_id = "re_x".into();
+    let malformed = bench.core.ingest(&other.peer, upload).await;
+    assert!(matches!(malformed, Err(IngestError::Edge(EdgeError::Malformed(_)))), "{malformed:?}");
+}
+
+#[tokio::test]
 async fn a_later_process_uploads_and_closes_what_an_earlier_left() {
     let bench = Bench::furnished(false).await;
     let (mut edge, _, mut writer) = begun(&bench).await;

@@ -72,6 +72,50 @@ async fn the_newest_process_has_the_lease() {
 }
 
 #[tokio::test]
+async fn a_deleted_edge_is_shut_out_for_good() {
+    let bench = Bench::furnished(false).await;
+    let (edge, other) = (bench.edge("dev", "edge-1").await, bench.edge("dev", "edge-2").await);
+    let (stream, others) = (edge.attach(&bench).await, other.attach(&bench).await);
+    let (session, kept) = (edge.open_shop(&bench).await, other.open_shop(&bench).await);
+    let admin = bench.admin().await;
+    bench.core.delete_edge(&admin, "edge-1").await.unwrap();
+    let cut = tokio::time::timeout(Duration::from_secs(5), stream.cut()).await.unwrap();
+    assert!(matches!(cut, EdgeError::NotEnrolled), "{cut:?}");
+    assert!(matches!(stream.renew_lease().await, Err(EdgeError::NotEnrolled)));
+    assert_eq!(bench.core.get_session(&session.id).await.unwrap().state(), v1::SessionState::Closed);
+    assert_eq!(bench.core.get_session(&kept.id).await.unwrap().state(), v1::SessionState::Open);
+    assert!(tokio::time::timeout(Duration::ZERO, others.cut()).await.is_err(), "the other edge stays");
+    assert_eq!(bench.audited("edge.deleted").await, 1);
+    assert!(matches!(bench.core.delete_edge(&admin, "edge-1").await, Err(ResourceError::NotFound)));
+
+    // Somebody else has the name now; the old certificate does not become good by that.
+    let anew = bench.edge("dev", "edge-1").await;
+    let hello = v1::Hello { boot_id: vec![5; 16], version: "1".into(), recording_key: vec![5; 32] };
+    let thief = bench.core.attach(edge.peer.clone(), Hello::try_from(hello).unwrap()).await;
+    assert!(matches!(thief, Err(EdgeError::NotEnrolled)), "{thief:?}");
+    let opened = edge.open(&bench, &token("u-1"), "shop").await;
+    assert!(matches!(opened, Err(OpenRefused::Edge(EdgeError::NotEnrolled))), "{opened:?}");
+    let renewed = bench.core.renew(&edge.peer, &edge.key.csr_der().unwrap()).await;
+    assert!(matches!(renewed, Err(EdgeError::NotEnrolled)), "{renewed:?}");
+    anew.open_shop(&bench).await;
+}
+
+#[tokio::test]
+async fn a_newer_stream_cuts_the_older_and_an_ended_certificate_has_no_lease() {
+    let bench = Bench::furnished(false).await;
+    let edge = bench.edge("dev", "edge-1").await;
+    let older = edge.attach(&bench).await;
+    let newer = edge.attach(&bench).await;
+    assert!(matches!(older.cut().await, EdgeError::NotAttached));
+    drop(older);
+    assert!(bench.core.list_edges().await.unwrap()[0].attached, "also of the same process");
+    newer.renew_lease().await.unwrap();
+    bench.pass(countersign_pki::EDGE_VALIDITY);
+    assert!(matches!(newer.renew_lease().await, Err(EdgeError::CertificateEnded)));
+    assert!(matches!(newer.cut().await, EdgeError::CertificateEnded));
+}
+
+#[tokio::test]
 async fn a_boot_has_one_recording_key() {
     let bench = Bench::furnished(false).await;
     let edge = bench.edge("dev", "edge-1").await;

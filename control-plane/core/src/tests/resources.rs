@@ -145,12 +145,73 @@ async fn edges_hear_of_changes_in_their_own_zone_signed_and_counted() {
 #[tokio::test]
 async fn admins_need_a_role() {
     let bench = Bench::empty().await;
-    let caller = async |roles: &str| bench.core.admin(&format!("admin/user/o/u/60/{roles}"), "admin").await;
+    let caller = async |roles: &str| bench.core.admin(&format!("admin/user/o/u/60/{roles}")).await;
     assert!(caller("countersign.admin").await.unwrap().may(AdminRole::Admin));
     let auditor = caller("countersign.auditor").await.unwrap();
     assert!(auditor.may(AdminRole::Auditor) && !auditor.may(AdminRole::Admin));
     assert_eq!(caller("dba").await, Err(NoAdmin::NoRole));
     assert_eq!(caller("countersign.administrator").await, Err(NoAdmin::NoRole));
-    let elsewhere = bench.core.admin("gateway/user/o/u/60/countersign.admin", "admin").await;
+    let elsewhere = bench.core.admin("gateway/user/o/u/60/countersign.admin").await;
     assert_eq!(elsewhere, Err(NoAdmin::Token(TokenError::Audience)));
+}
+
+#[tokio::test]
+async fn an_agent_may_be_an_admin_but_not_in_a_persons_name() {
+    let bench = Bench::empty().await;
+    let kind = async |kind: &str| bench.core.admin(&format!("admin/{kind}/o/u/60/countersign.admin")).await;
+    assert!(kind("agent").await.unwrap().may(AdminRole::Admin));
+    assert_eq!(kind("for-user").await, Err(NoAdmin::ActsForAnother));
+}
+
+#[tokio::test]
+async fn no_zone_takes_tokens_that_admins_use() {
+    let bench = Bench::empty().await;
+    let zone =
+        |audience: &str| resource("Zone", "dev", Spec::Zone(v1::ZoneSpec { audience: audience.into() }));
+    for audience in ["admin", "ADMIN"] {
+        assert!(invalid(bench.apply(zone(audience)).await).contains("admin side"), "{audience}");
+    }
+    bench.apply(zone("administration")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_registration_serves_one_target() {
+    let bench = Bench::furnished(false).await;
+    let mut spec = shop_spec();
+    spec.standing.as_mut().unwrap().client_id = READER.into();
+    let other = |spec: &v1::TargetSpec| resource("Target", "other", Spec::Target(spec.clone()));
+    assert!(invalid(bench.apply(other(&spec)).await).contains("target shop"), "metadata is shop's");
+    spec.metadata.as_mut().unwrap().client_id = STANDING.to_uppercase();
+    assert!(invalid(bench.apply(other(&spec)).await).contains("target shop"), "shop's in the other place");
+    spec.metadata = None;
+    bench.apply(other(&spec)).await.unwrap();
+    bench.apply(shop()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_change_whose_caller_has_gone_comes_into_force_and_is_audited() {
+    let bench = Bench::empty().await;
+    let admin = bench.admin().await;
+    let known = || bench.core.in_force.borrow().declared.zones.len();
+    // Polled once and dropped, as hyper does with a handler whose stream is reset.
+    let _ = tokio::time::timeout(Duration::ZERO, bench.apply(zone_named("dev"))).await;
+    until(async || known() == 1 && bench.audited("resource.applied").await == 1).await;
+    let _ = tokio::time::timeout(Duration::ZERO, bench.core.delete(&admin, "Zone", "dev")).await;
+    until(async || known() == 0 && bench.audited("resource.deleted").await == 1).await;
+}
+
+#[tokio::test]
+async fn a_change_that_is_sent_again_puts_in_force_what_the_first_left() {
+    let bench = Bench::empty().await;
+    let (admin, store) = (bench.admin().await, bench.core.parts.store.clone());
+    let zones = || bench.core.in_force.borrow().declared.zones.len();
+    let spec = crate::declared::encode(&zone_named("dev").spec.unwrap());
+    let (kind, name) = (countersign_store::ResourceKind::Zone, "dev".parse().unwrap());
+    store.put_resource(kind, &name, spec, countersign_store::Expected::Any).await.unwrap();
+    assert_eq!(zones(), 0, "as if the process had failed after the store took it");
+    assert_eq!(bench.apply(zone_named("dev")).await.unwrap(), v1::Change::Unchanged);
+    assert_eq!(zones(), 1);
+    store.delete_resource(kind, &name, countersign_store::Expected::Any).await.unwrap();
+    assert!(matches!(bench.core.delete(&admin, "Zone", "dev").await, Err(ResourceError::NotFound)));
+    assert_eq!(zones(), 0);
 }

@@ -166,6 +166,37 @@ async fn policies_of_now_decide_the_mint_and_so_does_the_deadline() {
 }
 
 #[tokio::test]
+async fn an_agent_is_minted_for_under_the_name_that_it_has_now() {
+    let bench = Bench::furnished(false).await;
+    let edge = bench.edge("dev", "edge-1").await;
+    let session = edge.open_shop(&bench).await;
+    mint(&edge, &bench, &session.id, Identity::Standing).await.unwrap();
+    let admin = bench.admin().await;
+    bench.core.delete(&admin, "Agent", "reader").await.unwrap();
+    assert_eq!(reason(mint(&edge, &bench, &session.id, Identity::Standing).await).0, Reason::NotPermitted);
+    let Some(Spec::Agent(spec)) = reader().spec else { panic!() };
+    let somebody_else = v1::AgentSpec { object_id: METADATA.into(), ..spec };
+    bench.apply(resource("Agent", "reader", Spec::Agent(somebody_else))).await.unwrap();
+    assert_eq!(reason(mint(&edge, &bench, &session.id, Identity::Standing).await).0, Reason::NotPermitted);
+    bench.apply(reader()).await.unwrap();
+    mint(&edge, &bench, &session.id, Identity::Standing).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_session_whose_caller_has_gone_is_audited() {
+    let bench = Bench::furnished(false).await;
+    let edge = bench.edge("dev", "edge-1").await;
+    let mut opening = Box::pin(edge.open_shop(&bench));
+    while bench.core.list_sessions(0, "").await.unwrap().sessions.is_empty() {
+        // One step, and time for the store to take it before the next one.
+        let _ = tokio::time::timeout(Duration::ZERO, &mut opening).await;
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+    drop(opening);
+    until(async || bench.audited("session.opened").await == 1).await;
+}
+
+#[tokio::test]
 async fn a_failed_mint_says_whether_to_try_again() {
     let bench = Bench::furnished(false).await;
     let edge = bench.edge("dev", "edge-1").await;

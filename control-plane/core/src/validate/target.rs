@@ -1,5 +1,6 @@
 //! Targets: where they are, and as whom they are logged in to.
 
+use countersign_model::Name;
 use countersign_wire::v1::{IdentitySpec, PostgresSpec, TargetSpec};
 use rustls::RootCertStore;
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
@@ -15,7 +16,7 @@ const MAX_SESSION: i64 = 24 * 3600;
 const MAX_NAME: usize = 63;
 const MAX_SEARCH_PATH: usize = 1_024;
 
-pub(super) fn check(spec: TargetSpec, declared: &Declared) -> Result<TargetSpec, String> {
+pub(super) fn check(name: &Name, spec: TargetSpec, declared: &Declared) -> Result<TargetSpec, String> {
     let zone = spec.zone.parse().ok().filter(|zone| declared.zones.contains_key(zone));
     if zone.is_none() {
         return Err(format!("there is no zone {:?}", spec.zone));
@@ -33,13 +34,29 @@ pub(super) fn check(spec: TargetSpec, declared: &Declared) -> Result<TargetSpec,
     {
         return Err("maxSession must be between one second and 24 hours".into());
     }
-    Ok(TargetSpec {
+    let spec = TargetSpec {
         zone: spec.zone,
         postgres: Some(postgres),
         standing: Some(standing),
         metadata,
         max_session: spec.max_session,
-    })
+    };
+    check_clients(name, &spec, declared)?;
+    Ok(spec)
+}
+
+/// A registration that serves two targets would let a token for one of them in at the other.
+fn check_clients(name: &Name, spec: &TargetSpec, declared: &Declared) -> Result<(), String> {
+    for (other, known) in declared.targets.iter().filter(|(other, _)| *other != name) {
+        if let Some(client) = clients(known).find(|known| clients(spec).any(|client| client == *known)) {
+            return Err(format!("client id {client} is that of an identity of target {other}"));
+        }
+    }
+    Ok(())
+}
+
+fn clients(spec: &TargetSpec) -> impl Iterator<Item = &str> {
+    spec.standing.iter().chain(&spec.metadata).map(|identity| identity.client_id.as_str())
 }
 
 fn check_postgres(spec: &PostgresSpec) -> Result<(), String> {

@@ -46,7 +46,7 @@ fn needed(path: &str) -> Needed {
             Needed::Role(AdminRole::Auditor)
         }
         ("countersign.v1.ResourceService", "Apply" | "GetResource" | "ListResources" | "DeleteResource")
-        | ("countersign.v1.EdgeAdminService", "ListEdges" | "CreateJoinToken") => {
+        | ("countersign.v1.EdgeAdminService", "ListEdges" | "CreateJoinToken" | "DeleteEdge") => {
             Needed::Role(AdminRole::Admin)
         }
         _ => Needed::Nobody,
@@ -56,17 +56,16 @@ fn needed(path: &str) -> Needed {
 /// What the gate works with.
 pub(super) struct Gate {
     core: Arc<Core>,
-    audience: String,
 }
 
 impl Gate {
-    pub(super) fn new(core: Arc<Core>, audience: String) -> Self {
-        Self { core, audience }
+    pub(super) fn new(core: Arc<Core>) -> Self {
+        Self { core }
     }
 
     async fn caller(&self, token: Option<Secret>, role: AdminRole) -> Result<Admin, Status> {
         let token = token.ok_or_else(|| Status::unauthenticated("a bearer token is needed"))?;
-        let admin = self.core.admin(token.expose(), &self.audience).await.map_err(status::no_admin)?;
+        let admin = self.core.admin(token.expose()).await.map_err(status::no_admin)?;
         if admin.may(role) {
             Ok(admin)
         } else {
@@ -142,6 +141,7 @@ mod tests {
             "Nobody /countersign.v1.EdgeService/UploadSegments",
             "Open /countersign.v1.DevelopmentService/IssueToken",
             "Role(Admin) /countersign.v1.EdgeAdminService/CreateJoinToken",
+            "Role(Admin) /countersign.v1.EdgeAdminService/DeleteEdge",
             "Role(Admin) /countersign.v1.EdgeAdminService/ListEdges",
             "Role(Admin) /countersign.v1.ResourceService/Apply",
             "Role(Admin) /countersign.v1.ResourceService/DeleteResource",

@@ -39,4 +39,13 @@ impl EdgeAdminService for Service {
             expires_at: Some(to_timestamp(expires_at)),
         }))
     }
+
+    async fn delete_edge(
+        &self,
+        request: Request<v1::DeleteEdgeRequest>,
+    ) -> Result<Response<v1::DeleteEdgeResponse>, Status> {
+        let admin = admin(&request)?;
+        self.0.delete_edge(&admin, &request.into_inner().name).await.map_err(status::resource)?;
+        Ok(Response::new(v1::DeleteEdgeResponse {}))
+    }
 }

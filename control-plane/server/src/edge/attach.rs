@@ -35,10 +35,19 @@ pub(super) async fn attach(
     let (attached, lease) = core.attach(peer, hello).await.map_err(status::edge)?;
     let configurations = core.configurations(attached.zone().clone());
     let (sender, stream) = mpsc::channel(QUEUED);
+    let (cut, last_words) = (attached.cut(), sender.clone());
     let conversation = Conversation { attached, configurations, messages, sender };
     tokio::spawn(async move {
         let _blocker = stop.block();
-        let ended = conversation.run(lease, stop).await;
+        let ended = tokio::select! {
+            ended = conversation.run(lease, stop) => ended,
+            error = cut => {
+                let status = status::edge(error);
+                // An edge that does not read has a full queue, and is not waited for.
+                let _ = last_words.try_send(Err(status.clone()));
+                Err(status)
+            }
+        };
         let code = ended.err().map(|status| status.code());
         info!(%edge, ?code, "detached");
     });

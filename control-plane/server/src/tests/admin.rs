@@ -71,6 +71,22 @@ async fn nothing_is_read_or_changed_without_a_role() {
 }
 
 #[tokio::test]
+async fn what_is_on_disk_is_nobody_elses() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let entra = FakeEntra::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let running = ControlPlane::start(config(&entra, folder.path())).await.unwrap();
+    for (path, mode) in [("", 0o700), ("archive", 0o700), ("store.redb", 0o600)] {
+        let found = std::fs::metadata(data.join(path)).unwrap().permissions().mode() & 0o777;
+        assert_eq!(found, mode, "{path}");
+    }
+    running.shutdown().await;
+}
+
+#[tokio::test]
 async fn health_and_both_reflections_are_open_and_edges_are_not_served_here() {
     let bench = Bench::start().await;
     let mut health = HealthClient::new(bench.admin().await);

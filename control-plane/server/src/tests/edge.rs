@@ -180,8 +180,62 @@ async fn everything_but_enrolment_asks_for_a_certificate_of_ours() {
         Ok(channel) => EdgeServiceClient::new(channel).renew(v1::RenewRequest::default()).await.is_err(),
     };
     assert!(refused);
-    let mut admin_on_edge = EdgeAdminServiceClient::new(bench.edge(None).await.unwrap());
+    let mut admin_on_edge = EdgeAdminServiceClient::new(bench.member("edge-2").await);
     let request = bench.by(&["countersign.admin"], v1::ListEdgesRequest {});
     assert_eq!(admin_on_edge.list_edges(request).await.unwrap_err().code(), Code::Unimplemented);
+    bench.running.shutdown().await;
+}
+
+#[tokio::test]
+async fn strangers_are_few_and_send_little() {
+    let bench = Bench::start().await;
+    bench.furnish().await;
+    let mut member = bench.joined("edge-1").await;
+    let mut bare = EdgeServiceClient::new(bench.edge(None).await.unwrap());
+    let long = v1::EnrolRequest { csr: vec![0; 20 << 10], edge: "edge-2".into(), ..Default::default() };
+    assert_eq!(bare.enrol(long).await.err().unwrap().code(), Code::OutOfRange);
+    // Longer than what is read of anybody: that nobody began to read it shows.
+    let long = v1::OpenSessionRequest { token: "x".repeat(2 << 20), ..Default::default() };
+    assert_eq!(bare.open_session(long).await.err().unwrap().code(), Code::Unauthenticated);
+
+    let mut strangers = vec![bare];
+    let turned_away = loop {
+        let Ok(channel) = bench.edge(None).await else { break true };
+        let mut next = EdgeServiceClient::new(channel);
+        match next.enrol(v1::EnrolRequest::default()).await.err().unwrap().code() {
+            Code::PermissionDenied if strangers.len() < 100 => strangers.push(next),
+            code => break code != Code::PermissionDenied,
+        }
+    };
+    assert!(turned_away && strangers.len() <= 64, "{} strangers", strangers.len());
+    Stream::attach(&mut member).await.configuration().await;
+    bench.running.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_deleted_edge_is_cut_off_at_once() {
+    let bench = Bench::start().await;
+    bench.furnish().await;
+    let mut client = bench.joined("edge-1").await;
+    let mut stream = Stream::attach(&mut client).await;
+    stream.configuration().await;
+    stream.lease().await;
+    let mut admin = EdgeAdminServiceClient::new(bench.admin().await);
+    let delete = v1::DeleteEdgeRequest { name: "edge-1".into() };
+    let by_auditor = bench.by(&["countersign.auditor"], delete.clone());
+    assert_eq!(admin.delete_edge(by_auditor).await.unwrap_err().code(), Code::PermissionDenied);
+    admin.delete_edge(bench.by(&["countersign.admin"], delete.clone())).await.unwrap();
+    let end = tokio::time::timeout(std::time::Duration::from_secs(1), stream.from.message()).await.unwrap();
+    assert_eq!(end.unwrap_err().code(), Code::Unauthenticated);
+    let again = client.attach(tokio_stream::once(v1::EdgeMessage {
+        message: Some(FromEdge::Hello(v1::Hello {
+            boot_id: BOOT.to_vec(),
+            version: "1".into(),
+            recording_key: vec![3; 32],
+        })),
+    }));
+    assert_eq!(again.await.err().unwrap().code(), Code::Unauthenticated);
+    let gone = admin.delete_edge(bench.by(&["countersign.admin"], delete)).await.unwrap_err();
+    assert_eq!(gone.code(), Code::NotFound);
     bench.running.shutdown().await;
 }

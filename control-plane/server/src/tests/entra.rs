@@ -22,7 +22,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tonic::{service::Routes, transport::Server};
 
-use crate::{listener::Listener, tls};
+use crate::{
+    listener::{Bounds, Listener},
+    tls,
+};
 
 pub(super) const TENANT: &str = "11111111-1111-4111-8111-111111111111";
 pub(super) const MINTED: &str = "an-opaque-minted-token";
@@ -66,7 +69,8 @@ impl FakeEntra {
             .route(&format!("/{TENANT}/oauth2/v2.0/token"), token);
         let certificate = tls::ListenerCertificate::issue(Arc::new(ca), vec!["localhost".into()]).unwrap();
         let (drain, stop) = Drain::new();
-        let connections = listener.connections(tls::admin(certificate).unwrap(), stop);
+        let connections =
+            listener.connections(tls::admin(certificate).unwrap(), Bounds::new(0, 64, None), stop);
         let server = Server::builder().accept_http1(true).add_routes(Routes::from(routes));
         tokio::spawn(server.serve_with_incoming(connections));
         Self { base, ca_file: folder.path().join("ca.pem"), forms, key, _folder: folder, _drain: drain }

@@ -104,6 +104,28 @@ pub(super) async fn boots_and_leases(store: &dyn Store) {
     replaces_certificates(store).await;
 }
 
+pub(super) async fn a_deleted_edge_is_gone_and_its_name_free(store: &dyn Store) {
+    let boot = EdgeBoot { boot_id: [1; 16], recording_key: [1; 32], version: "0.1".into() };
+    let edge = name("edge-1");
+    assert_eq!(store.delete_edge(&edge).await, Err(StoreError::NotFound));
+    enrolled(store, "edge-1", 1).await;
+    enrolled(store, "edge-2", 2).await;
+    store.record_boot(&edge, boot.clone(), at(10)).await.unwrap();
+    store.delete_edge(&edge).await.unwrap();
+    assert_eq!(store.delete_edge(&edge).await, Err(StoreError::NotFound));
+    assert_eq!(store.edge(&edge).await, Err(StoreError::NotFound));
+    assert_eq!(store.renew_lease(&edge, [1; 16], at(20)).await, Err(StoreError::NotFound));
+    assert_eq!(store.record_boot(&edge, boot.clone(), at(20)).await, Err(StoreError::NotFound));
+    let renewed = store.replace_certificate(&edge, [1; 32], certificate(2)).await;
+    assert_eq!(renewed, Err(StoreError::NotFound));
+    let left: Vec<_> = store.edges().await.unwrap().into_iter().map(|edge| edge.name).collect();
+    assert_eq!(left, [name("edge-2")]);
+
+    let anew = enrolled(store, "edge-1", 3).await;
+    assert_eq!((anew.boot, anew.lease_expires_at), (None, None));
+    assert_eq!(store.boot(&edge, [1; 16]).await, Ok(boot), "what it left can still be uploaded");
+}
+
 async fn replaces_certificates(store: &dyn Store) {
     let edge = name("edge-1");
     assert_eq!(store.replace_certificate(&edge, [9; 32], certificate(2)).await, Err(StoreError::Conflict));

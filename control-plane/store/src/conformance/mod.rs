@@ -34,6 +34,7 @@ pub async fn run<F: Future<Output = Arc<dyn Store>>>(fresh: impl Fn() -> F) {
     edges::a_join_token_admits_one_edge(&*fresh().await).await;
     edges::of_racing_edges_one_joins(&*fresh().await).await;
     edges::boots_and_leases(&*fresh().await).await;
+    edges::a_deleted_edge_is_gone_and_its_name_free(&*fresh().await).await;
     audit::run(&*fresh().await).await;
     token_uses::run(&*fresh().await).await;
     token_uses::forgets_what_expired(&*fresh().await).await;

@@ -134,6 +134,16 @@ impl Edges for EmbeddedStore {
             .await
     }
 
+    async fn delete_edge(&self, name: &Name) -> Result<(), StoreError> {
+        let name = name.clone();
+        self.writer
+            .write(move |transaction| {
+                let removed = transaction.open_table(EDGES)?.remove(name.as_str())?.is_some();
+                if removed { Ok(()) } else { Err(Fault::Refused(StoreError::NotFound)) }
+            })
+            .await
+    }
+
     async fn edge(&self, name: &Name) -> Result<EdgeRecord, StoreError> {
         let name = name.clone();
         self.read(move |transaction| {

@@ -1,7 +1,6 @@
 use std::{
     fs,
     io::{BufRead, BufReader},
-    os::unix::fs::PermissionsExt,
     process::{Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     time::{Duration, UNIX_EPOCH},
@@ -45,6 +44,9 @@ async fn a_reopened_store_goes_on() {
         let put = store.put_resource(ResourceKind::Target, &shop, vec![n], Expected::Any).await.unwrap();
         assert_eq!((put.version, put.generation), (u64::from(n), u64::from(n)));
         assert_eq!(store.append_audit(event(1)).await, Ok(u64::from(n)));
+        if n == 1 {
+            fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        }
     }
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&path), 0o600);

@@ -25,14 +25,19 @@ use question::{Kind, Names, Qualified};
 const MAX_NAMES: usize = 4096;
 
 /// Input functions of types that look names up in the catalog, and so tell which objects there are.
-const READS_THE_CATALOG: [&str; 7] = [
+const READS_THE_CATALOG: [&str; 12] = [
+    "aclitemin",
     "regclassin",
+    "regcollationin",
+    "regconfigin",
+    "regdictionaryin",
     "regnamespacein",
     "regoperatorin",
     "regoperin",
     "regprocedurein",
     "regprocin",
     "regrolein",
+    "regtypein",
 ];
 
 /// Functions of `pg_catalog` that act, but neither run SQL that is given as text nor change what names mean.
@@ -192,8 +197,7 @@ impl<'a> Inquiry<'a> {
                     // A row type shows what its relation is made of.
                     facts.insert(Fact { action: Action::PostgresSelect, resource: self.table(read) });
                 } else {
-                    let harmless = read.first == "pg_catalog" && !READS_THE_CATALOG.contains(&&*read.second);
-                    self.call(!harmless, &read.first, &read.second, facts);
+                    self.read_value(read, facts);
                 }
             }
         }
@@ -201,8 +205,12 @@ impl<'a> Inquiry<'a> {
             let place = self.names.attributes.binary_search(name).ok();
             for function in found.iter().filter(|row| row.kind == Kind::Attribute && Some(row.place) == place)
             {
-                let harmless = function.schema == "pg_catalog" && known_harmless(&function.name);
-                self.call(!harmless, &function.schema, &function.name, facts);
+                if function.first.is_empty() {
+                    let harmless = function.schema == "pg_catalog" && known_harmless(&function.name);
+                    self.call(!harmless, &function.schema, &function.name, facts);
+                } else {
+                    self.read_value(function, facts);
+                }
             }
         }
         self.session(statement, facts);
@@ -292,6 +300,12 @@ impl<'a> Inquiry<'a> {
             let resource = Resource::Function { database: self.database.clone(), schema, function };
             facts.insert(Fact { action: Action::PostgresCall, resource });
         }
+    }
+
+    /// A value of the type is read by the type's input function.
+    fn read_value(&self, found: &Found, facts: &mut BTreeSet<Fact>) {
+        let harmless = found.first == "pg_catalog" && !READS_THE_CATALOG.contains(&&*found.second);
+        self.call(!harmless, &found.first, &found.second, facts);
     }
 
     fn on_database(&self, action: Action) -> Fact {

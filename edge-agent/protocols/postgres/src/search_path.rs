@@ -38,8 +38,13 @@ impl SearchPath {
         Self(vec!["pg_catalog".into()])
     }
 
-    /// The value for the target, every name quoted.
+    /// The value for the target. Temporary objects come last, where they can stand in for nothing: not named, they
+    /// would come first.
     pub(crate) fn setting(&self) -> String {
+        format!("{}, \"pg_temp\"", self.quoted())
+    }
+
+    fn quoted(&self) -> String {
         let quoted: Vec<_> = self.0.iter().map(|name| format!("\"{}\"", name.replace('"', "\"\""))).collect();
         quoted.join(", ")
     }
@@ -109,8 +114,8 @@ mod tests {
     fn reads_what_postgresql_writes() {
         let path: SearchPath = "\"$user\", Public , \"Odd\"\"One, too\"".parse().unwrap();
         assert_eq!(path.effective("ada"), ["pg_catalog", "ada", "public", "Odd\"One, too"]);
-        assert_eq!(path.setting(), "\"$user\", \"public\", \"Odd\"\"One, too\"");
-        assert_eq!(path.setting().parse(), Ok(path));
+        assert_eq!(path.quoted(), "\"$user\", \"public\", \"Odd\"\"One, too\"");
+        assert_eq!(path.quoted().parse(), Ok(path));
         let last: SearchPath = "app, pg_catalog".parse().unwrap();
         assert_eq!(last.effective("ada"), ["app", "pg_catalog"]);
     }
@@ -128,7 +133,7 @@ mod tests {
         #[test]
         fn any_text_is_answered(text in ".{0,60}") {
             if let Ok(path) = text.parse::<SearchPath>() {
-                prop_assert_eq!(path.setting().parse(), Ok(path));
+                prop_assert_eq!(path.quoted().parse(), Ok(path));
             }
         }
     }

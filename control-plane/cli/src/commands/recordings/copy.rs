@@ -6,14 +6,15 @@
 use std::{
     convert::Infallible,
     ffi::OsStr,
-    fs::{self, File},
+    fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Read as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     str::FromStr,
 };
 
 use countersign_model::RecordingId;
-use countersign_recording::MAX_SEGMENT;
+use countersign_recording::{MAX_SEGMENT, MAX_SIGNED_MANIFEST};
 use countersign_wire::v1::{
     DownloadRecordingRequest, RecordingHead, RecordingPart, SignedManifest, recording_part::Part,
 };
@@ -27,9 +28,6 @@ use crate::{
 
 const MANIFEST: &str = "manifest";
 const DEPLOYMENT_KEY: &str = "deployment.key";
-/// The longest manifest that is read, in bytes; signed ones are far shorter.
-const LONGEST_MANIFEST: u64 = 64 << 20;
-
 /// Where a recording is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Place {
@@ -81,7 +79,8 @@ impl Copy {
     pub(crate) fn read(directory: &Path) -> Result<Self, Failure> {
         let failure = |error: &io::Error| Failure::from_file("read", directory, error);
         let mut copy = Self {
-            manifest: read_file(directory, MANIFEST, LONGEST_MANIFEST)?.map(|bytes| signed_manifest(&bytes)),
+            manifest: read_file(directory, MANIFEST, MAX_SIGNED_MANIFEST as u64)?
+                .map(|bytes| signed_manifest(&bytes)),
             deployment_key: read_file(directory, DEPLOYMENT_KEY, 1 << 10)?,
             segments: Vec::new(),
         };
@@ -106,15 +105,17 @@ impl Copy {
             manifest: self.manifest.clone(),
             deployment_key: self.deployment_key.clone().unwrap_or_default(),
         };
+        make_directory(directory)?;
         write_head(directory, &head)?;
         self.segments.iter().try_for_each(|(number, bytes)| write_segment(directory, *number, bytes))
     }
 }
 
-/// Copies a recording from the archive into a directory, a segment at a time.
+/// Copies a recording from the archive into a directory, a segment at a time. It holds what agents asked, so what is
+/// made here is for its owner alone.
 pub(crate) async fn export(connection: &Connection, id: String, to: &Path) -> Result<(), Failure> {
     let mut parts = download(connection, id).await?;
-    fs::create_dir_all(to).map_err(|error| Failure::from_file("create", to, &error))?;
+    make_directory(to)?;
     let mut segments = 0_u32;
     while let Some(part) = parts.message().await? {
         match part.part {
@@ -171,6 +172,11 @@ fn read_file(directory: &Path, name: impl AsRef<Path>, longest: u64) -> Result<O
     }
 }
 
+fn make_directory(path: &Path) -> Result<(), Failure> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|error| Failure::from_file("create", path, &error))
+}
+
 fn write_head(to: &Path, head: &RecordingHead) -> Result<(), Failure> {
     if let Some(manifest) = &head.manifest {
         write_file(to, MANIFEST, &manifest.encode_to_vec())?;
@@ -185,13 +191,16 @@ fn write_segment(to: &Path, number: u32, bytes: &[u8]) -> Result<(), Failure> {
 /// Writes a file that is not there yet: an export never mixes with an older one.
 fn write_file(to: &Path, name: &str, bytes: &[u8]) -> Result<(), Failure> {
     let path = to.join(name);
-    File::create_new(&path)
+    let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+    created
         .and_then(|mut file| io::Write::write_all(&mut file, bytes))
         .map_err(|error| Failure::from_file("write", &path, &error))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
@@ -220,12 +229,18 @@ mod tests {
             deployment_key: Some(vec![3; 32]),
             segments: vec![(0, b"zero".to_vec()), (1, b"one".to_vec())],
         };
-        copy.write(directory.path()).expect("written");
-        let read = Copy::read(directory.path()).expect("read");
+        let directory = directory.path().join("export");
+        copy.write(&directory).expect("written");
+        let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
+        assert_eq!(mode(&directory), 0o700);
+        for name in ["manifest", "deployment.key", "00000001.seg"] {
+            assert_eq!(mode(&directory.join(name)), 0o600, "{name}");
+        }
+        let read = Copy::read(&directory).expect("read");
         assert_eq!(read.manifest, copy.manifest);
         assert_eq!(read.deployment_key, copy.deployment_key);
         assert_eq!(read.segments, copy.segments);
-        assert!(copy.write(directory.path()).is_err());
+        assert!(copy.write(&directory).is_err());
     }
 
     #[test]

@@ -14,9 +14,19 @@ use super::copy::Copy;
 
 /// A sealed recording of one segment: open, an operation, a refusal, close.
 pub(super) fn recording() -> Copy {
+    archived(&entries())
+}
+
+/// The same without its end, as it is archived while the session goes on.
+pub(super) fn unsealed() -> Copy {
+    let [entries @ .., _] = entries();
+    archived(&entries)
+}
+
+fn archived(entries: &[Entry]) -> Copy {
     let recording = RecordingId::generate();
     let deployment = SigningKey::from_bytes(&[2; 32]);
-    let segment = segment(recording, &SigningKey::from_bytes(&[1; 32]));
+    let segment = segment(recording, entries, &SigningKey::from_bytes(&[1; 32]));
     let mut listed = manifest::empty(recording.to_string(), SessionId::generate().to_string());
     manifest::extend(&mut listed, &check_segment(&segment).expect("a segment")).expect("the next");
     Copy {
@@ -26,7 +36,7 @@ pub(super) fn recording() -> Copy {
     }
 }
 
-fn segment(recording: RecordingId, key: &SigningKey) -> Vec<u8> {
+fn segment(recording: RecordingId, entries: &[Entry], key: &SigningKey) -> Vec<u8> {
     let beginning = Beginning {
         recording,
         number: 0,
@@ -39,8 +49,8 @@ fn segment(recording: RecordingId, key: &SigningKey) -> Vec<u8> {
         refusals: 0,
     };
     let (mut writer, mut bytes) = SegmentWriter::begin(&beginning).expect("begun");
-    for entry in entries() {
-        let frame = writer.encode(&entry, at(), Durability::Fsync).expect("encoded");
+    for entry in entries {
+        let frame = writer.encode(entry, at(), Durability::Fsync).expect("encoded");
         bytes.extend_from_slice(frame.bytes());
         writer.commit(&frame).expect("in order");
     }

@@ -1,7 +1,8 @@
 //! `recordings verify`: judged on this machine, with a key that should come from somewhere else than the recording.
 //!
 //! The deployment's key is the one of `--key`; else the control plane's; else, offline, the one that lies beside the
-//! recording, with a warning: whoever could exchange the recording could exchange that too.
+//! recording, with a warning: whoever could exchange the recording could exchange that too. Whatever the key,
+//! the control plane is asked whether the session has ended, wherever there is an address to ask at.
 
 use std::{
     fs,
@@ -28,19 +29,31 @@ use super::copy::{Copy, Place, deployment_key};
 /// How long after the end of its session the last segments of a recording may still be on their way.
 const ARRIVES_WITHIN: Duration = Duration::from_secs(60);
 
+/// What is known of the session of a recording.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum SessionState {
+    /// Nobody could be asked, or knew. An unsealed recording may then have lost its end.
+    #[default]
+    Unknown,
+    /// It goes on, or ended so lately that segments may still be on their way.
+    Open,
+    /// It ended long enough ago: an unsealed recording has lost its end.
+    Closed,
+}
+
 /// What a recording is judged with.
 #[derive(Debug, Default)]
 struct Trusted {
     deployment_key: Vec<u8>,
     /// The id under which it was asked for.
     recording_id: Option<String>,
-    /// The control plane says that the session ended, and long enough ago.
-    session_closed: bool,
+    session: SessionState,
 }
 
 pub(crate) async fn run(
     place: &Place,
     key: Option<&Path>,
+    open: bool,
     at: &ConnectionArgs,
     out: &mut Output,
 ) -> Result<Exit, Failure> {
@@ -50,8 +63,9 @@ pub(crate) async fn run(
         Place::Directory(directory) => exported(directory, key, at).await?,
     };
     let report = judge(&copy, &trusted);
-    print(&report, out)?;
-    Ok(if report.ok { Exit::Done } else { Exit::NotVerified })
+    let may_be_open = open || trusted.session != SessionState::Unknown;
+    print(&report, may_be_open, out)?;
+    Ok(if report.ok && (report.complete || may_be_open) { Exit::Done } else { Exit::NotVerified })
 }
 
 /// Whether a recording verifies with the key that came with it; enough to warn a reader, not to trust it.
@@ -67,8 +81,8 @@ async fn archived(
 ) -> Result<(Copy, Trusted), Failure> {
     let copy = Copy::download(connection, id.clone()).await?;
     let deployment_key = key.or_else(|| copy.deployment_key.clone()).unwrap_or_default();
-    let session_closed = session_closed(connection, &copy).await?;
-    Ok((copy, Trusted { deployment_key, recording_id: Some(id), session_closed }))
+    let session = session_state(connection, &copy).await?;
+    Ok((copy, Trusted { deployment_key, recording_id: Some(id), session }))
 }
 
 async fn exported(
@@ -77,25 +91,25 @@ async fn exported(
     at: &ConnectionArgs,
 ) -> Result<(Copy, Trusted), Failure> {
     let copy = Copy::read(directory)?;
-    let trusted = match key {
-        Some(deployment_key) => Trusted { deployment_key, ..Trusted::default() },
-        None if at.has_address() => {
-            let connection = at.connect().await?;
-            let deployment_key = key_of_deployment(&connection, claimed_id(&copy)).await?;
-            let session_closed = session_closed(&connection, &copy).await?;
-            Trusted { deployment_key, session_closed, ..Trusted::default() }
-        }
-        None => {
+    let connection = if at.has_address() { Some(at.connect().await?) } else { None };
+    let session = match &connection {
+        Some(connection) => session_state(connection, &copy).await?,
+        None => SessionState::Unknown,
+    };
+    let deployment_key = match (key, &connection) {
+        (Some(key), _) => key,
+        (None, Some(connection)) => key_of_deployment(connection, claimed_id(&copy)).await?,
+        (None, None) => {
             let beside = copy.deployment_key.as_deref();
             let beside =
                 beside.ok_or_else(|| Failure::usage("which key? Pass --key or set COUNTERSIGN_ADDR"))?;
             eprintln!(
                 "warning: verified with the key beside the recording, which proves nothing about who made it"
             );
-            Trusted { deployment_key: parse_key(beside), ..Trusted::default() }
+            parse_key(beside)
         }
     };
-    Ok((copy, trusted))
+    Ok((copy, Trusted { deployment_key, session, ..Trusted::default() }))
 }
 
 fn judge(copy: &Copy, trusted: &Trusted) -> Report {
@@ -106,7 +120,7 @@ fn judge(copy: &Copy, trusted: &Trusted) -> Report {
         deployment_key: &trusted.deployment_key,
         segments: &segments,
         recording_id: trusted.recording_id.as_deref(),
-        session_closed: trusted.session_closed,
+        session_closed: trusted.session == SessionState::Closed,
     })
 }
 
@@ -125,18 +139,17 @@ async fn key_of_deployment(connection: &Connection, claimed: Option<String>) -> 
     deployment_key(connection, newest.ok_or_else(unknown)?.id).await?.ok_or_else(unknown)
 }
 
-/// Whether the control plane knows that nothing can be on its way any more: then an unsealed recording has lost its
-/// tail.
-async fn session_closed(connection: &Connection, copy: &Copy) -> Result<bool, Failure> {
-    let Some(manifest) = claimed_manifest(copy) else { return Ok(false) };
+/// What the control plane knows of the session that the recording says it is of.
+async fn session_state(connection: &Connection, copy: &Copy) -> Result<SessionState, Failure> {
+    let Some(manifest) = claimed_manifest(copy) else { return Ok(SessionState::Unknown) };
     let request = GetSessionRequest { id: manifest.session_id };
     match answer(connection.sessions().get_session(request)).await {
         Ok(session) => {
             let closed_at = from_timestamp(session.closed_at.as_ref()).ok();
-            Ok(closed_at.is_some_and(|at| long_ago(at, SystemTime::now())))
+            let closed = closed_at.is_some_and(|at| long_ago(at, SystemTime::now()));
+            Ok(if closed { SessionState::Closed } else { SessionState::Open })
         }
-        // It says nothing about a session that it does not know; the report still says whether it is sealed.
-        Err(failure) if is_unknown(&failure) => Ok(false),
+        Err(failure) if is_unknown(&failure) => Ok(SessionState::Unknown),
         Err(failure) => Err(failure),
     }
 }
@@ -183,13 +196,16 @@ fn parse_key(bytes: &[u8]) -> Vec<u8> {
     decoded.filter(|key| key.len() == 32 && rest.is_empty()).unwrap_or_else(|| bytes.to_vec())
 }
 
-fn print(report: &Report, out: &mut Output) -> Result<(), Failure> {
+fn print(report: &Report, may_be_open: bool, out: &mut Output) -> Result<(), Failure> {
     if out.format() == Format::Json {
         return out.json(report);
     }
     let verdict = match (report.ok, report.complete) {
         (true, true) => "ok: whole and unaltered",
-        (true, false) => "ok so far: unaltered, and not sealed yet",
+        (true, false) if may_be_open => "ok so far: unaltered, and not sealed yet",
+        (true, false) => {
+            "NOT SEALED: unaltered, but the end may be missing (--open if the session may be open)"
+        }
         (false, _) => "NOT OK",
     };
     let frames = &report.frames;

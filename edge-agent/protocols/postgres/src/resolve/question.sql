@@ -49,6 +49,19 @@ JOIN pg_proc p ON p.proname = a.name AND p.pronargs >= 1 AND p.pronargs - p.pron
 JOIN pg_namespace n ON n.oid = p.pronamespace
 JOIN path ON path.oid = n.oid
 UNION ALL
+-- The same notation casts where the name is that of a type: with the function that reads its values, for an array its
+-- elements and for a domain what it rests on.
+SELECT DISTINCT 'attribute', a.place, bn.nspname, b.typname, fn.nspname::text, p.proname::text
+FROM unnest($12) WITH ORDINALITY AS a (name, place)
+JOIN pg_type t ON t.typname = a.name
+JOIN path ON path.oid = t.typnamespace
+JOIN pg_type e ON e.oid = CASE WHEN t.typcategory = 'A' AND t.typelem <> 0 THEN t.typelem ELSE t.oid END
+JOIN pg_type b ON b.oid = CASE WHEN e.typtype = 'd' THEN e.typbasetype ELSE e.oid END
+JOIN pg_namespace bn ON bn.oid = b.typnamespace
+JOIN pg_proc p ON p.oid = b.typinput
+JOIN pg_namespace fn ON fn.oid = p.pronamespace
+WHERE b.typrelid = 0
+UNION ALL
 -- Every operator that the path reaches, with the function that it stands for; the built-in ones as one row.
 SELECT DISTINCT 'operator', o.place, n.nspname, op.oprname,
     CASE WHEN n.nspname = 'pg_catalog' THEN '' ELSE fn.nspname::text END,

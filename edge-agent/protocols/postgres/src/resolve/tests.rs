@@ -118,6 +118,17 @@ fn operators_types_and_attributes_count_as_the_functions_behind_them() {
 }
 
 #[test]
+fn what_an_attribute_may_cast_to_counts_as_the_cast_would() {
+    let cast = |row| found(Kind::Attribute, 0, row);
+    let regrole = cast(["pg_catalog", "regrole", "pg_catalog", "regrolein"]);
+    assert_eq!(facts("select ('a').regrole", &[regrole]).unwrap(), ["postgres:call pg_catalog.regrolein()"]);
+    let ltree = cast(["public", "ltree", "public", "ltree_in"]);
+    assert_eq!(facts("select ('a').ltree", &[ltree]).unwrap(), ["postgres:call public.ltree_in()"]);
+    let date = cast(["pg_catalog", "date", "pg_catalog", "date_in"]);
+    assert_eq!(facts("select ('today').date", &[date]).unwrap(), ["postgres:evaluate shop"]);
+}
+
+#[test]
 fn what_an_attribute_may_call_counts_wherever_it_comes_from() {
     let built_in = |name| found(Kind::Attribute, 0, ["pg_catalog", name, "", ""]);
     let ts_stat = "select ('select 1'::text).ts_stat";

@@ -1,10 +1,13 @@
-use std::path::PathBuf;
+use std::{path::PathBuf, time::UNIX_EPOCH};
 
-use countersign_wire::v1::SignedManifest;
+use countersign_wire::v1::{Session, SignedManifest};
 use tempfile::TempDir;
 
 use super::{super::fixture, *};
-use crate::output::tests::Captured;
+use crate::{
+    output::tests::Captured,
+    tests::{control_plane::ControlPlane, countersign},
+};
 
 struct Exported {
     directory: TempDir,
@@ -13,8 +16,11 @@ struct Exported {
 
 impl Exported {
     fn new() -> Self {
+        Self::of(fixture::recording())
+    }
+
+    fn of(copy: Copy) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let copy = fixture::recording();
         copy.write(directory.path()).expect("exported");
         Self { directory, copy }
     }
@@ -30,9 +36,13 @@ impl Exported {
     }
 
     async fn verify(&self, key: Option<&Path>, format: Format) -> (Exit, String) {
+        self.verify_as(key, false, format).await
+    }
+
+    async fn verify_as(&self, key: Option<&Path>, open: bool, format: Format) -> (Exit, String) {
         let captured = Captured::default();
         let place = Place::Directory(self.directory.path().to_owned());
-        let exit = run(&place, key, &ConnectionArgs::default(), &mut captured.output(format)).await;
+        let exit = run(&place, key, open, &ConnectionArgs::default(), &mut captured.output(format)).await;
         (exit.expect("judged"), captured.text())
     }
 
@@ -98,13 +108,50 @@ async fn a_given_key_goes_before_the_one_beside_the_recording() {
     assert_eq!(read_key(&key).expect_err("no key").exit(), Exit::Usage);
 }
 
+#[tokio::test]
+async fn offline_an_unsealed_recording_passes_only_where_that_is_expected() {
+    let exported = Exported::of(fixture::unsealed());
+    for (open, exit) in [(false, Exit::NotVerified), (true, Exit::Done)] {
+        let (judged, text) = exported.verify_as(None, open, Format::Json).await;
+        let report: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!((judged, &report["ok"], &report["complete"]), (exit, &true.into(), &false.into()));
+    }
+    let (_, text) = exported.verify(None, Format::Table).await;
+    assert!(text.contains("NOT SEALED"), "{text}");
+    exported.flip("00000000.seg", 200);
+    assert_eq!(exported.verify_as(None, true, Format::Json).await.0, Exit::NotVerified);
+}
+
+#[tokio::test]
+async fn where_there_is_an_address_the_session_is_asked_for_whatever_the_key() {
+    let exported = Exported::of(fixture::unsealed());
+    let control_plane = ControlPlane::start().await;
+    let id = claimed_manifest(&exported.copy).expect("a manifest").session_id;
+    let (place, key) = (exported.directory.path().display(), exported.file("deployment.key"));
+    let line = format!("recordings verify {place} --key {} -o json", key.display());
+    let open = Session { id: id.clone(), ..Session::default() };
+    let closed = Session { closed_at: Some(countersign_wire::to_timestamp(UNIX_EPOCH)), ..open.clone() };
+    let unknown = Session::default();
+    for (session, exit, fault) in [
+        (unknown, Exit::NotVerified, None),
+        (open, Exit::Done, None),
+        (closed, Exit::NotVerified, Some("tail_missing")),
+    ] {
+        control_plane.has_session(session);
+        let (ended, printed) = countersign(&control_plane, &line).await;
+        assert_eq!(ended.expect("judged"), exit, "{printed}");
+        let report: serde_json::Value = serde_json::from_str(&printed).expect("JSON");
+        assert_eq!(report["faults"][0]["kind"].as_str(), fault);
+    }
+}
+
 #[test]
 fn a_recording_asked_for_by_id_must_be_that_one() {
     let copy = fixture::recording();
     let trusted = |recording_id: Option<String>| Trusted {
         deployment_key: copy.deployment_key.clone().unwrap_or_default(),
         recording_id,
-        session_closed: true,
+        session: SessionState::Closed,
     };
     assert!(judge(&copy, &trusted(claimed_id(&copy))).ok);
     let other = claimed_id(&fixture::recording());

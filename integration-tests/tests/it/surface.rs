@@ -129,3 +129,23 @@ fn crates_point_downwards_only() {
         assert!(!everything.contains(second), "a second TLS stack: {second}");
     }
 }
+
+#[test]
+fn every_noun_lists_and_shows() {
+    let stack = shared();
+    stack.psql(&stack.token("reader"), "SELECT 1");
+    let name = |item: &serde_json::Value| {
+        let name = item["name"].as_str().or(item["id"].as_str());
+        name.unwrap_or_else(|| panic!("neither name nor id: {item}")).to_owned()
+    };
+    for noun in ["targets", "agents", "zones", "policies", "edges", "sessions", "recordings"] {
+        let listed = stack.cli_json(&[noun, "list"]);
+        let first = listed["items"].get(0).unwrap_or_else(|| panic!("no {noun}: {listed}"));
+        let shown = stack.cli_json(&[noun, "show", &name(first)]);
+        assert_eq!(name(&shown), name(first), "{noun}");
+        let nothing = stack.cli(&[noun, "show", "not-there"]);
+        assert_eq!(nothing.status.code(), Some(1), "{noun}: {}", text(&nothing.stderr));
+    }
+    let usage = stack.cli(&["no-such-noun"]);
+    assert_eq!(usage.status.code(), Some(2));
+}

@@ -14,6 +14,11 @@ use crate::{
 pub(crate) enum EdgeCommand {
     /// All that have enrolled.
     List,
+    /// One of them.
+    Show {
+        /// Name of the edge.
+        name: String,
+    },
     /// Makes a token with which one edge can enrol once; it is shown here and never again.
     JoinToken {
         /// Zone that the edge will serve.
@@ -37,6 +42,11 @@ pub(crate) async fn run(
         EdgeCommand::List => {
             let listed = answer(connection.edges().list_edges(ListEdgesRequest {})).await?;
             print_list(&listed.edges, out)?;
+        }
+        EdgeCommand::Show { name } => {
+            let listed = answer(connection.edges().list_edges(ListEdgesRequest {})).await?;
+            let edge = listed.edges.iter().find(|edge| edge.name == name);
+            print_one(edge.ok_or_else(|| Failure::failed(format!("there is no edge {name}")))?, out)?;
         }
         EdgeCommand::JoinToken { zone } => join_token(zone, &connection, out).await?,
         EdgeCommand::Delete { name } => {
@@ -73,6 +83,21 @@ fn print_list(edges: &[Edge], out: &mut Output) -> Result<(), Failure> {
     }
 }
 
+fn print_one(edge: &Edge, out: &mut Output) -> Result<(), Failure> {
+    if out.format() == Format::Json {
+        return out.json(&to_json(edge)?);
+    }
+    let [name, zone, attached, lease, version, enrolled] = row(edge);
+    out.properties(&[
+        ("name", name),
+        ("zone", zone),
+        ("attached", attached),
+        ("lease until", lease),
+        ("version", version),
+        ("enrolled", enrolled),
+    ])
+}
+
 fn row(edge: &Edge) -> [String; 6] {
     let attached = if edge.attached { "yes" } else { "no" };
     [
@@ -99,6 +124,18 @@ mod tests {
         };
         assert!(read("edges delete edge-1").is_ok());
         assert!(read("edges delete").is_err());
+    }
+
+    #[test]
+    fn one_edge_is_its_properties_or_its_message() {
+        let edge = Edge { name: "e1".into(), zone: "dev".into(), ..Edge::default() };
+        let captured = Captured::default();
+        print_one(&edge, &mut captured.output(Format::Table)).expect("printed");
+        assert!(captured.text().lines().any(|line| line.contains("zone") && line.contains("dev")));
+        let captured = Captured::default();
+        print_one(&edge, &mut captured.output(Format::Json)).expect("printed");
+        let json: serde_json::Value = serde_json::from_str(&captured.text()).expect("JSON");
+        assert_eq!(json, serde_json::json!({"name": "e1", "zone": "dev"}));
     }
 
     #[test]

@@ -26,6 +26,11 @@ use copy::{Place, export};
 pub(crate) enum RecordingCommand {
     /// All of them, newest first.
     List,
+    /// One of them: whose session it is, and how much of it is archived.
+    Show {
+        /// Its id: re_ and a UUID.
+        id: String,
+    },
     /// Prints what a session did, operation by operation.
     Replay {
         /// A recording's id, or the directory of an exported one (`./re_…` if it is named like an id).
@@ -68,6 +73,12 @@ pub(crate) async fn run(
             print_list(&all(&at.connect().await?).await?, out)?;
             Ok(Exit::Done)
         }
+        RecordingCommand::Show { id } => {
+            let recordings = all(&at.connect().await?).await?;
+            let recording = recordings.iter().find(|recording| recording.id == id);
+            print_one(recording.ok_or_else(|| Failure::failed(format!("there is no recording {id}")))?, out)?;
+            Ok(Exit::Done)
+        }
         RecordingCommand::Replay { place } => replay::run(&place, at, out).await,
         RecordingCommand::Export { id, to } => {
             export(&at.connect().await?, id, &to).await?;
@@ -103,6 +114,24 @@ fn print_list(recordings: &[RecordingSummary], out: &mut Output) -> Result<(), F
     }
 }
 
+fn print_one(recording: &RecordingSummary, out: &mut Output) -> Result<(), Failure> {
+    if out.format() == Format::Json {
+        return out.json(&to_json(recording)?);
+    }
+    let session = recording.session.as_ref().map(|session| session.id.clone()).unwrap_or_default();
+    let [id, caller, target, opened, segments, bytes, sealed] = row(recording);
+    out.properties(&[
+        ("id", id),
+        ("session", session),
+        ("principal", caller),
+        ("target", target),
+        ("opened", opened),
+        ("segments", segments),
+        ("bytes", bytes),
+        ("sealed", sealed),
+    ])
+}
+
 fn row(recording: &RecordingSummary) -> [String; 7] {
     let session = recording.session.clone().unwrap_or_default();
     let sealed = if recording.sealed { "yes" } else { "no" };
@@ -121,6 +150,18 @@ fn row(recording: &RecordingSummary) -> [String; 7] {
 mod tests {
     use super::*;
     use crate::output::tests::Captured;
+
+    #[test]
+    fn one_recording_is_its_properties_or_its_message() {
+        let recording = RecordingSummary { id: "re_1".into(), segments: 2, ..Default::default() };
+        let captured = Captured::default();
+        print_one(&recording, &mut captured.output(Format::Table)).expect("printed");
+        assert!(captured.text().lines().any(|line| line.contains("segments") && line.contains('2')));
+        let captured = Captured::default();
+        print_one(&recording, &mut captured.output(Format::Json)).expect("printed");
+        let json: serde_json::Value = serde_json::from_str(&captured.text()).expect("JSON");
+        assert_eq!(json, serde_json::json!({"id": "re_1", "segments": 2}));
+    }
 
     #[test]
     fn a_recording_is_a_row_or_its_message() {

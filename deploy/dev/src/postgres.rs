@@ -33,7 +33,34 @@ pub(crate) struct Postgres {
     run_as: Option<User>,
     /// TCP, TLS only.
     pub(crate) address: SocketAddr,
-    socket_dir: tempfile::TempDir,
+    socket_dir: SocketDir,
+}
+
+/// Where the server's socket is: beside its cluster, or where that would be too long a path, in a folder of its own.
+enum SocketDir {
+    Beside(PathBuf),
+    Apart(tempfile::TempDir),
+}
+
+impl SocketDir {
+    /// The system takes 107 bytes for the path of a socket; its name takes `/.s.PGSQL.65535.lock`.
+    const LONGEST: usize = 107 - 20;
+
+    fn new(folder: &Path) -> io::Result<Self> {
+        let beside = folder.join("socket");
+        if beside.as_os_str().len() > Self::LONGEST {
+            return tempfile::Builder::new().prefix("countersign-").tempdir_in("/tmp").map(Self::Apart);
+        }
+        fs::create_dir_all(&beside)?;
+        Ok(Self::Beside(beside))
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Beside(path) => path,
+            Self::Apart(folder) => folder.path(),
+        }
+    }
 }
 
 /// What the server is set up with.
@@ -58,7 +85,7 @@ impl Postgres {
         if !cluster.join("PG_VERSION").exists() {
             initialise(&binaries, &cluster, run_as.as_ref()).await?;
         }
-        let socket_dir = tempfile::Builder::new().prefix("countersign-").tempdir_in("/tmp")?;
+        let socket_dir = SocketDir::new(&folder)?;
         fs::set_permissions(socket_dir.path(), fs::Permissions::from_mode(0o755))?;
         give(socket_dir.path(), run_as.as_ref())?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));

@@ -31,7 +31,7 @@ pub(crate) struct Ready {
 }
 
 #[derive(Debug, Clone, Deserialize)]
-#[allow(dead_code, reason = "as above")]
+#[allow(dead_code, reason = "part of the same contract: every field must be there, read or not")]
 pub(crate) struct ReadyEdge {
     pub(crate) zone: String,
     pub(crate) listeners: BTreeMap<String, String>,

@@ -5,15 +5,17 @@ use std::{env, error::Error, fs, path::PathBuf};
 use prost::Message as _;
 
 const PROTO_ROOT: &str = "../../proto";
-const PROTOS: [&str; 5] = ["session", "policy", "recording", "edge", "admin"];
+const PROTOS: [&str; 6] = ["session", "policy", "recording", "approval", "edge", "admin"];
 
-/// Messages that carry a bearer secret: their `Debug` is written by hand and shows none of it.
-const SECRET: [&str; 5] = [
+/// Messages that carry a bearer secret or a caller's statement: their `Debug` is written by hand and shows none of it.
+const SECRET: [&str; 7] = [
     "EnrolRequest",
     "OpenSessionRequest",
     "MintedCredential",
     "CreateJoinTokenResponse",
     "IssueTokenResponse",
+    "RequestApprovalRequest",
+    "Card",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::Reason;
+use crate::{Fact, Reason};
 
 /// When a record counts as recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -43,6 +43,8 @@ pub struct Requirement {
 pub struct Hold {
     /// Each is met separately; sorted, without repetition.
     pub requirements: Vec<Requirement>,
+    /// The pairs that hold the operation, and that an approval would lift; sorted, without repetition.
+    pub pairs: Vec<Fact>,
 }
 
 /// The three answers of policy.

@@ -45,6 +45,11 @@ impl Action {
         Self::PostgresTransaction,
     ];
 
+    /// The action of that id.
+    pub fn from_id(id: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.as_str() == id)
+    }
+
     /// The Cedar action id.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -126,6 +131,59 @@ pub enum Resource {
         /// Its name.
         setting: Arc<str>,
     },
+}
+
+impl Resource {
+    /// Its kind, as policies name it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Target => "Target",
+            Self::Database { .. } => "Database",
+            Self::Table { .. } => "Table",
+            Self::Column { .. } => "Column",
+            Self::Function { .. } => "Function",
+            Self::Setting { .. } => "Setting",
+        }
+    }
+
+    /// Names from the database down to the resource; none for the target itself.
+    pub fn path(&self) -> Vec<&Arc<str>> {
+        match self {
+            Self::Target => Vec::new(),
+            Self::Database { database } => vec![database],
+            Self::Table { database, schema, table } => vec![database, schema, table],
+            Self::Column { database, schema, table, column } => vec![database, schema, table, column],
+            Self::Function { database, schema, function } => vec![database, schema, function],
+            Self::Setting { database, setting } => vec![database, setting],
+        }
+    }
+
+    /// The resource of that kind and path, if there is one.
+    pub fn of(kind: &str, path: &[&str]) -> Option<Self> {
+        let resource = match (kind, path) {
+            ("Target", []) => Self::Target,
+            ("Database", [database]) => Self::Database { database: (*database).into() },
+            ("Table", [database, schema, table]) => {
+                Self::Table { database: (*database).into(), schema: (*schema).into(), table: (*table).into() }
+            }
+            ("Column", [database, schema, table, column]) => Self::Column {
+                database: (*database).into(),
+                schema: (*schema).into(),
+                table: (*table).into(),
+                column: (*column).into(),
+            },
+            ("Function", [database, schema, function]) => Self::Function {
+                database: (*database).into(),
+                schema: (*schema).into(),
+                function: (*function).into(),
+            },
+            ("Setting", [database, setting]) => {
+                Self::Setting { database: (*database).into(), setting: (*setting).into() }
+            }
+            _ => return None,
+        };
+        Some(resource)
+    }
 }
 
 /// One `(action, resource)` pair that an operation touches.

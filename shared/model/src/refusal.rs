@@ -62,6 +62,26 @@ pub enum Reason {
     Unanswered,
     /// The edge is shutting down.
     ShuttingDown,
+    /// Somebody who could approve it voted against it.
+    ApprovalDenied,
+    /// Nobody decided in time, or the approval was not used in time.
+    ApprovalExpired,
+    /// The request for approval was withdrawn or revoked.
+    ApprovalCancelled,
+    /// The client did not want to wait any longer, and nobody had decided.
+    ApprovalPending,
+    /// The approval was used before, or is for something else.
+    ApprovalUsed,
+    /// Policy changed since the approval was given, and asks for more now.
+    PolicyChanged,
+    /// An object that it touches changed since the approval was asked for.
+    ObjectChanged,
+    /// It needs an approval, and the session is in a state that cannot be carried to the connection for it.
+    SessionState,
+    /// The client cancelled it.
+    Cancelled,
+    /// The session was ended by an admin.
+    SessionKilled,
 }
 
 impl Reason {
@@ -89,6 +109,16 @@ impl Reason {
             Self::DeadlinePassed => "deadline_passed",
             Self::Unanswered => "unanswered",
             Self::ShuttingDown => "shutting_down",
+            Self::ApprovalDenied => "approval_denied",
+            Self::ApprovalExpired => "approval_expired",
+            Self::ApprovalCancelled => "approval_cancelled",
+            Self::ApprovalPending => "approval_pending",
+            Self::ApprovalUsed => "approval_used",
+            Self::PolicyChanged => "policy_changed",
+            Self::ObjectChanged => "object_changed",
+            Self::SessionState => "session_state",
+            Self::Cancelled => "cancelled",
+            Self::SessionKilled => "session_killed",
         }
     }
 
@@ -99,7 +129,9 @@ impl Reason {
             | Self::Unparsable
             | Self::OverLimit
             | Self::Unsupported
-            | Self::UnknownTarget => Culprit::Client,
+            | Self::UnknownTarget
+            | Self::SessionState
+            | Self::Cancelled => Culprit::Client,
             Self::NotPermitted
             | Self::Forbidden
             | Self::PolicyError
@@ -108,6 +140,14 @@ impl Reason {
             | Self::Unparsed
             | Self::Unresolved
             | Self::Unmaskable
+            | Self::ApprovalDenied
+            | Self::ApprovalExpired
+            | Self::ApprovalCancelled
+            | Self::ApprovalPending
+            | Self::ApprovalUsed
+            | Self::PolicyChanged
+            | Self::ObjectChanged
+            | Self::SessionKilled
             | Self::DeadlinePassed => Culprit::Policy,
             Self::TargetUnavailable | Self::Unanswered => Culprit::Upstream,
             Self::JournalUnavailable
@@ -130,6 +170,14 @@ impl fmt::Display for Reason {
 pub enum RefusalKind {
     /// It did not run and will not.
     Denied,
+    /// Nobody had decided when the wait for it ended; it did not run and will not.
+    Pending,
+    /// Nobody decided, or nobody used the decision, in time.
+    Expired,
+    /// It was withdrawn before it ran.
+    Cancelled,
+    /// It was approved, and is no longer what was approved.
+    Superseded,
     /// It was sent, and whether it ran is not known.
     Unknown,
 }
@@ -139,6 +187,10 @@ impl RefusalKind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Denied => "denied",
+            Self::Pending => "pending",
+            Self::Expired => "expired",
+            Self::Cancelled => "cancelled",
+            Self::Superseded => "superseded",
             Self::Unknown => "unknown",
         }
     }

@@ -1,9 +1,10 @@
 //! The deployment's own keys: the certificate authority that names edges, the key that signs what edges must believe,
-//! and the key of the OIDC issuer that Entra trusts through federated credentials.
+//! the key of the OIDC issuer that Entra trusts through federated credentials, and the one that seals approvals.
 //!
 //! Private keys live in files of mode 0600 and a file that others can read is refused, not repaired: its content must
 //! be taken as known.
 
+mod approvals_key;
 mod ca;
 mod edge_key;
 mod identity;
@@ -12,6 +13,7 @@ mod key_file;
 mod pem;
 mod signature;
 
+pub use approvals_key::{ApprovalsKey, SealError};
 pub use ca::{BACKDATE, Ca, CaError, EDGE_VALIDITY, IssuedEdge, ServerCertificate};
 pub use edge_key::EdgeKey;
 pub use identity::{EdgeIdentity, IdentityError};

@@ -22,6 +22,8 @@ pub enum Domain {
     PolicySet,
     /// The manifest of a recording.
     Manifest,
+    /// What became of an approval.
+    ApprovalOutcome,
 }
 
 impl Domain {
@@ -30,6 +32,7 @@ impl Domain {
         match self {
             Self::PolicySet => "countersign/policy-set/v1",
             Self::Manifest => "countersign/manifest/v1",
+            Self::ApprovalOutcome => "countersign/approval/v1",
         }
     }
 
@@ -106,6 +109,7 @@ mod tests {
         assert!(accepts(key.public(), Domain::Manifest, b"m"));
         assert!(!accepts(key.public(), Domain::Manifest, b"n"));
         assert!(!accepts(key.public(), Domain::PolicySet, b"m"));
+        assert!(!accepts(key.public(), Domain::ApprovalOutcome, b"m"));
         assert!(!accepts(other.public(), Domain::Manifest, b"m"));
         assert!(verify(&key.public(), Domain::Manifest, b"m", &signature[..63]).is_err());
         assert!(verify(&key.public(), Domain::Manifest, b"m", &[]).is_err());
@@ -124,9 +128,14 @@ mod tests {
     #[test]
     fn what_is_signed_is_what_the_protocol_says() {
         let key = DeploymentKey(SigningKey::from_bytes(&[7; 32]));
-        let signature = Signature::from_bytes(&key.sign(Domain::PolicySet, b"m"));
-        let message = b"countersign/policy-set/v1\0m";
-        assert!(key.0.verifying_key().verify_strict(message, &signature).is_ok());
+        for (domain, message) in [
+            (Domain::PolicySet, &b"countersign/policy-set/v1\0m"[..]),
+            (Domain::Manifest, b"countersign/manifest/v1\0m"),
+            (Domain::ApprovalOutcome, b"countersign/approval/v1\0m"),
+        ] {
+            let signature = Signature::from_bytes(&key.sign(domain, b"m"));
+            assert!(key.0.verifying_key().verify_strict(message, &signature).is_ok(), "{domain:?}");
+        }
     }
 
     #[test]

@@ -3,10 +3,12 @@
 //! Generated types stop here: callers convert on arrival with `TryFrom` and get a named error for every
 //! malformed field. There is one conversion file per `.proto`. Clients and servers are behind feature `rpc`.
 
+mod approval;
 mod redact;
 mod session;
 mod time;
 
+pub use approval::InvalidApproval;
 pub use session::InvalidSession;
 pub use time::{InvalidTimestamp, from_timestamp, to_timestamp};
 

@@ -1,4 +1,5 @@
-//! `Debug` for messages that carry a bearer secret: the name of the message and nothing that it holds.
+//! `Debug` for messages that carry a bearer secret or a caller's statement: the name of the message and nothing that it
+//! holds.
 
 use std::fmt;
 
@@ -20,6 +21,8 @@ redacted_debug!(
     MintedCredential,
     CreateJoinTokenResponse,
     IssueTokenResponse,
+    RequestApprovalRequest,
+    Card,
 );
 
 #[cfg(test)]
@@ -33,5 +36,17 @@ mod tests {
             result: Some(v1::mint_credential_response::Result::Credential(minted)),
         };
         assert!(!format!("{response:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_statement_is_not_shown_either() {
+        let request = v1::RequestApprovalRequest {
+            statement: b"hunter2".to_vec(),
+            ..v1::RequestApprovalRequest::default()
+        };
+        assert_eq!(format!("{request:?}"), "RequestApprovalRequest(redacted)");
+        let card = v1::Card { statement: "hunter2".into(), ..v1::Card::default() };
+        let approval = v1::Approval { card: Some(card), ..v1::Approval::default() };
+        assert!(!format!("{approval:?}").contains("hunter2"));
     }
 }

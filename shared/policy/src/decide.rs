@@ -72,6 +72,19 @@ impl CompiledPolicies {
         self.explain(session, facts, context, now).decision
     }
 
+    /// Decides an operation of which people approved these pairs: policy sees `approved` as true for them and for no
+    /// other.
+    pub fn decide_approved(
+        &self,
+        session: &SessionFacts,
+        facts: &[Fact],
+        context: &OperationContext,
+        approved: &[Fact],
+        now: SystemTime,
+    ) -> Decision {
+        self.look_at(session, facts, context, approved, now).decision
+    }
+
     /// Decides, and says what was decided of each pair and by which policies.
     pub fn explain(
         &self,
@@ -80,8 +93,19 @@ impl CompiledPolicies {
         context: &OperationContext,
         now: SystemTime,
     ) -> Explanation {
+        self.look_at(session, facts, context, &[], now)
+    }
+
+    fn look_at(
+        &self,
+        session: &SessionFacts,
+        facts: &[Fact],
+        context: &OperationContext,
+        approved: &[Fact],
+        now: SystemTime,
+    ) -> Explanation {
         let surroundings = Surroundings { session, operation: context, now, mentioned: &self.mentioned };
-        let (pairs, verdict, determining) = match self.judge_all(&surroundings, facts) {
+        let (pairs, verdict, determining) = match self.judge_all(&surroundings, facts, approved) {
             Ok(pairs) => {
                 let (verdict, determining) = combine(&pairs);
                 (pairs, verdict, determining)
@@ -98,6 +122,7 @@ impl CompiledPolicies {
         &self,
         surroundings: &Surroundings<'_>,
         facts: &[Fact],
+        approved: &[Fact],
     ) -> Result<Vec<PairExplanation>, Reason> {
         if self.policy_ids().is_empty() {
             return Err(Reason::NoPolicy);
@@ -111,16 +136,18 @@ impl CompiledPolicies {
         }
         let principal = self.vocabulary.principal(&surroundings.session.principal)?;
         let held_back = surroundings.context(false)?;
+        let lifted = surroundings.context(true)?;
         distinct
             .into_iter()
             .map(|fact| {
                 let resource = self.vocabulary.resource(surroundings.session, &fact.resource)?;
-                let asked = Pair { principal: &principal, action: fact.action, resource: &resource };
+                let asked = Pair { principal: &principal, fact, action: fact.action, resource: &resource };
                 if !entity::applies(fact.action, &fact.resource) {
                     return Err(Reason::PolicyError);
                 }
-                let answer = self.ask(&asked, held_back.clone())?;
-                let verdict = self.judge(&asked, &answer, surroundings)?;
+                let context = if approved.contains(fact) { &lifted } else { &held_back };
+                let answer = self.ask(&asked, context.clone())?;
+                let verdict = self.judge(&asked, &answer, &lifted)?;
                 Ok(PairExplanation {
                     fact: fact.clone(),
                     determining: answer.determining(),
@@ -131,12 +158,12 @@ impl CompiledPolicies {
             .collect()
     }
 
-    /// One pair's verdict, from what the policies said with `approved` false.
+    /// One pair's verdict, from what the policies said.
     fn judge(
         &self,
         pair: &Pair<'_>,
         answer: &Answer,
-        surroundings: &Surroundings<'_>,
+        lifted: &cedar_policy::Context,
     ) -> Result<Verdict, Reason> {
         if !answer.faults.is_empty() {
             return Ok(Verdict::Deny(Reason::PolicyError));
@@ -152,7 +179,7 @@ impl CompiledPolicies {
             return Ok(Verdict::Deny(Reason::Forbidden));
         };
         // Approval lifts the forbids, and must leave something that permits.
-        let approved = self.ask(pair, surroundings.context(true)?)?;
+        let approved = self.ask(pair, lifted.clone())?;
         Ok(if !approved.faults.is_empty() {
             Verdict::Deny(Reason::PolicyError)
         } else if !approved.forbids.is_empty() {
@@ -160,7 +187,7 @@ impl CompiledPolicies {
         } else if approved.permits.is_empty() {
             Verdict::Deny(pair.not_permitted())
         } else {
-            Verdict::Hold(Hold { requirements })
+            Verdict::Hold(Hold { requirements, pairs: vec![pair.fact.clone()] })
         })
     }
 
@@ -195,6 +222,7 @@ impl CompiledPolicies {
 /// One request but for its context.
 struct Pair<'a> {
     principal: &'a Party,
+    fact: &'a Fact,
     action: Action,
     resource: &'a Party,
 }
@@ -227,7 +255,11 @@ fn combine(pairs: &[PairExplanation]) -> (Verdict, Vec<Determining>) {
     if requirements.is_empty() {
         return (Verdict::Allow, determining_of(pairs, |v| matches!(v, Verdict::Allow)));
     }
-    let hold = Hold { requirements: requirements.into_iter().collect() };
+    let held = pairs.iter().filter(|pair| matches!(pair.verdict, Verdict::Hold(_)));
+    let hold = Hold {
+        requirements: requirements.into_iter().collect(),
+        pairs: held.map(|pair| pair.fact.clone()).collect(),
+    };
     (Verdict::Hold(hold), determining_of(pairs, |v| matches!(v, Verdict::Hold(_))))
 }
 

@@ -1,7 +1,8 @@
 //! SQL text to facts, by PostgreSQL's own grammar.
 //!
 //! [`analyse`] says, for each statement of a query string, which relations, functions, operators, types and settings
-//! its *text* names and what it does to them. Nothing here knows a catalog: whoever holds one resolves the names.
+//! its *text* names and what it does to them. Nothing here asks a catalog: whoever holds one resolves the names, and
+//! [`Inquiry`] turns text and resolution into facts, for the edge that asked and for whoever checks on it.
 //! The walk follows an allow-list of grammar nodes, so whatever is not understood makes its statement *unparsed*
 //! instead of vanishing. Input is hostile: length, tokens, nesting, nodes and statements are bounded before each
 //! step that costs by them, and no input panics, aborts, or recurses in our code.
@@ -20,6 +21,9 @@ mod lexical;
 mod limits;
 mod modification;
 mod names;
+mod resolve;
+mod search_path;
+mod session_state;
 mod setting;
 mod statement;
 mod transaction;
@@ -29,6 +33,9 @@ pub use harmless::known_harmless;
 pub use kind::StatementKind;
 pub use limits::{Limits, ParserMessage, Refused};
 pub use names::QualifiedName;
+pub use resolve::{Inquiry, Misnamed, Names, Qualified, Sight, TouchedObject, context, sight_after};
+pub use search_path::{SearchPath, SearchPathError};
+pub use session_state::keeps_session_state;
 pub use setting::{SettingChange, SettingUse};
 pub use statement::{Access, Analysis, RelationUse, Statement, UnparsedReason, WrittenColumns};
 pub use transaction::{Isolation, TransactionControl, TransactionModes};

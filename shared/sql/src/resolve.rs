@@ -1,7 +1,8 @@
 //! From the names in a statement to the objects that they mean, and from those to the facts that policy decides.
 //!
-//! The catalog is asked by PostgreSQL's own rules for the standing role: its search path, the schemas that it may
-//! use, `pg_catalog` first. What does not resolve is refused. Three things lie outside and are said here:
+//! The catalog is asked by PostgreSQL's own rules for the role that will run the statement: its search path, the
+//! schemas that it may use, `pg_catalog` first. What does not resolve is refused. Three things lie outside and are said
+//! here:
 //!
 //! - An owner who renames or replaces an object in the moment between the answer and the statement is trusted.
 //! - What an owner has attached to an object (triggers, rules, defaults, casts, the body of a view) runs as a part
@@ -9,17 +10,25 @@
 //! - Temporary objects belong to one session and are invisible to the connection that asks. They can only come from
 //!   statements that are unparsed, and after the first of those the session is [`Sight::Clouded`].
 
-mod question;
+mod attested;
+mod names;
+mod sight;
+mod touched;
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use countersign_model::{Action, Fact, OperationContext, Reason, Refusal, Resource};
-use countersign_sql::{
-    Access, Analysis, QualifiedName, SettingChange, Statement, WrittenColumns, known_harmless,
+use countersign_model::{
+    Action, Fact, NameKind as Kind, OperationContext, Reason, Refusal, ResolvedName as Found, Resource,
 };
 
-pub(crate) use question::{Bind, Found, QUESTION, read_rows};
-use question::{Kind, Names, Qualified};
+use crate::{
+    Access, Analysis, QualifiedName, RelationUse, SettingChange, Statement, WrittenColumns, known_harmless,
+};
+
+pub use attested::Misnamed;
+pub use names::{Names, Qualified};
+pub use sight::{Sight, sight_after};
+pub use touched::TouchedObject;
 
 /// Names that one operation may have.
 const MAX_NAMES: usize = 4096;
@@ -40,38 +49,9 @@ const READS_THE_CATALOG: [&str; 12] = [
     "regtypein",
 ];
 
-/// Functions of `pg_catalog` that act, but neither run SQL that is given as text nor change what names mean.
-const LEAVES_NAMES_ALONE: [&str; 14] = [
-    "currval",
-    "lastval",
-    "nextval",
-    "pg_advisory_lock",
-    "pg_advisory_unlock",
-    "pg_advisory_xact_lock",
-    "pg_cancel_backend",
-    "pg_notify",
-    "pg_sleep",
-    "pg_sleep_for",
-    "pg_sleep_until",
-    "pg_terminate_backend",
-    "pg_try_advisory_lock",
-    "setval",
-];
-
-/// Whether the catalog that is asked is the one that a statement will meet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Sight {
-    /// It is.
-    #[default]
-    Clear,
-    /// A statement that nobody understood may have made temporary objects or changed the search path. From then on
-    /// every operation is also [`Action::Unparsed`].
-    Clouded,
-}
-
 /// The names of an operation, listed once each.
 #[derive(Debug)]
-pub(crate) struct Inquiry<'a> {
+pub struct Inquiry<'a> {
     analysis: &'a Analysis,
     database: Arc<str>,
     sight: Sight,
@@ -83,7 +63,7 @@ impl<'a> Inquiry<'a> {
     ///
     /// # Errors
     /// A refusal if there are too many.
-    pub(crate) fn of(analysis: &'a Analysis, database: &Arc<str>, sight: Sight) -> Result<Self, Refusal> {
+    pub fn of(analysis: &'a Analysis, database: &Arc<str>, sight: Sight) -> Result<Self, Refusal> {
         let unparsed = analysis.statements.iter().any(|statement| statement.unparsed.is_some());
         let sight = if unparsed { Sight::Clouded } else { sight };
         let mut inquiry = Self { analysis, database: database.clone(), sight, names: Names::default() };
@@ -98,20 +78,20 @@ impl<'a> Inquiry<'a> {
     }
 
     /// Whether there is nothing to ask.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.names.len() == 0
     }
 
-    /// The parameters of the question, for a role with an effective search path.
-    pub(crate) fn bind(&self, role: &str, path: &[String]) -> Bind {
-        Bind::new(role, path, &self.names)
+    /// The names, to be asked for.
+    pub fn names(&self) -> &Names {
+        &self.names
     }
 
     /// Everything that the operation touches, given what the catalog found.
     ///
     /// # Errors
     /// A refusal if a name means nothing to the role.
-    pub(crate) fn facts(&self, found: &[Found]) -> Result<Vec<Fact>, Refusal> {
+    pub fn facts(&self, found: &[Found]) -> Result<Vec<Fact>, Refusal> {
         let mut facts = BTreeSet::new();
         for statement in &self.analysis.statements {
             let mut own = BTreeSet::new();
@@ -219,7 +199,7 @@ impl<'a> Inquiry<'a> {
 
     fn relation(
         &self,
-        relation: &countersign_sql::RelationUse,
+        relation: &RelationUse,
         found: &[Found],
         facts: &mut BTreeSet<Fact>,
     ) -> Result<(), Refusal> {
@@ -324,7 +304,7 @@ impl<'a> Inquiry<'a> {
 }
 
 /// What policy sees as `context`.
-pub(crate) fn context(analysis: &Analysis, in_transaction: bool) -> OperationContext {
+pub fn context(analysis: &Analysis, in_transaction: bool) -> OperationContext {
     let statements = &analysis.statements;
     let kinds: BTreeSet<&'static str> = statements.iter().map(|statement| statement.kind.as_str()).collect();
     // A statement that is not understood may write without a predicate, so it counts as one that does.
@@ -337,19 +317,6 @@ pub(crate) fn context(analysis: &Analysis, in_transaction: bool) -> OperationCon
         all_writes_have_predicate: statements.iter().all(bounded),
         in_transaction,
     }
-}
-
-/// What the sight is after an operation with these facts was permitted. A function may change the search path or make
-/// temporary objects, directly (`set_config`) or by SQL that it is given as text (`ts_stat`, `query_to_xml`), and
-/// PostgreSQL before 18 does not report that: so any function may have, but for a closed list.
-pub(crate) fn sight_after(sight: Sight, facts: &[Fact]) -> Sight {
-    let clouds = |fact: &Fact| match &fact.resource {
-        Resource::Function { schema, function, .. } => {
-            **schema != *"pg_catalog" || !LEAVES_NAMES_ALONE.contains(&&**function)
-        }
-        _ => fact.action == Action::Unparsed,
-    };
-    if facts.iter().any(clouds) { Sight::Clouded } else { sight }
 }
 
 #[cfg(test)]

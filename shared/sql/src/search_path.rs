@@ -34,13 +34,13 @@ impl Default for SearchPath {
 impl SearchPath {
     /// The path of the connection that asks the catalog: `pg_catalog` alone, so that nothing that anybody made can
     /// stand in for a built-in there.
-    pub(crate) fn catalog() -> Self {
+    pub fn catalog() -> Self {
         Self(vec!["pg_catalog".into()])
     }
 
     /// The value for the target. Temporary objects come last, where they can stand in for nothing: not named, they
     /// would come first.
-    pub(crate) fn setting(&self) -> String {
+    pub fn setting(&self) -> String {
         format!("{}, \"pg_temp\"", self.quoted())
     }
 
@@ -51,7 +51,7 @@ impl SearchPath {
 
     /// The schemas in the order in which PostgreSQL looks them up for `role`: `pg_catalog` comes first where it is
     /// not named (PostgreSQL documentation, "search_path").
-    pub(crate) fn effective(&self, role: &str) -> Vec<String> {
+    pub fn effective(&self, role: &str) -> Vec<String> {
         let named = self.0.iter().map(|name| if name == "$user" { role.to_owned() } else { name.clone() });
         let mut effective: Vec<String> = named.collect();
         if !effective.iter().any(|name| name == "pg_catalog") {

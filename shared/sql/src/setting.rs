@@ -19,6 +19,20 @@ pub struct SettingUse {
     pub change: SettingChange,
 }
 
+impl SettingUse {
+    /// Whether the change lasts beyond the transaction that it is made in.
+    pub fn outlives_transaction(&self) -> bool {
+        // The modes of the present transaction are settings of it alone, however they are set.
+        const MODES: [&str; 3] = ["transaction_deferrable", "transaction_isolation", "transaction_read_only"];
+        match self.change {
+            SettingChange::Show => false,
+            SettingChange::Set { local, .. } | SettingChange::Reset { local } => {
+                !local && !MODES.contains(&self.name.as_str())
+            }
+        }
+    }
+}
+
 /// What is done to a setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SettingChange {

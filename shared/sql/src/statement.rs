@@ -3,8 +3,8 @@
 use crate::grammar::{self, Node, nodes};
 use crate::walk::{Stop, Walker};
 use crate::{
-    Limits, QualifiedName, Refused, SettingUse, StatementKind, TransactionControl, modification, setting,
-    transaction,
+    Limits, QualifiedName, Refused, SettingUse, StatementKind, TransactionControl, modification,
+    session_state, setting, transaction,
 };
 use std::ops::Range;
 
@@ -22,8 +22,8 @@ pub struct Statement {
     pub kind: StatementKind,
     /// Where it stands in the text, in bytes.
     pub span: Range<usize>,
-    /// Why the statement is not understood. Then there is no other fact than kind and span, and that means
-    /// nothing: it must be treated as touching everything.
+    /// Why the statement is not understood. Then there is no other fact than kind, span and `temporary`, and that
+    /// means nothing: it must be treated as touching everything.
     pub unparsed: Option<UnparsedReason>,
     /// Tables, views and the like, each with what is done to it. Names of common table expressions are resolved
     /// here and never listed.
@@ -48,6 +48,9 @@ pub struct Statement {
     pub transaction: Option<TransactionControl>,
     /// The highest `$n`, 0 if there is none.
     pub highest_parameter: u32,
+    /// It makes a temporary table, view, sequence, function or type, as far as its own words say so. Unparsed
+    /// statements too.
+    pub temporary: bool,
 }
 
 /// One relation and what is done to it.
@@ -148,6 +151,7 @@ impl Statement {
             has_predicate: None,
             transaction: None,
             highest_parameter: 0,
+            temporary: false,
         }
     }
 }
@@ -181,12 +185,15 @@ fn one(
     limits: &Limits,
 ) -> Result<Statement, Refused> {
     let kind = StatementKind::of(node);
-    let mut statement = Statement::new(kind, span.clone());
+    let temporary = session_state::makes_temporary(node);
+    let mut statement = Statement { temporary, ..Statement::new(kind, span.clone()) };
     match fill(&mut statement, node, budget) {
         Ok(()) => Ok(statement),
         Err(Stop::TooManyNodes) => Err(Refused::TooManyNodes { limit: limits.nodes }),
         // What was found so far is dropped: half of the facts would look like all of them.
-        Err(Stop::Unparsed(reason)) => Ok(Statement { unparsed: Some(reason), ..Statement::new(kind, span) }),
+        Err(Stop::Unparsed(reason)) => {
+            Ok(Statement { unparsed: Some(reason), temporary, ..Statement::new(kind, span) })
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
     codec::{
         Malformed,
         encode::{self, ErrorMessage, Severity},
-        startup::{self, Opening, StartupPacket},
+        startup::{self, CancelKey, Opening, StartupPacket},
     },
     inlet::Inlet,
     startup::{Startup, StartupError},
@@ -37,6 +37,9 @@ pub(crate) enum Departed {
     /// It left, or sent what needs no answer.
     #[error("the client left")]
     Left,
+    /// It came to have a session's operation cancelled, and wants no answer.
+    #[error("the client wants something cancelled")]
+    Cancels(CancelKey),
     /// The connection broke.
     #[error("the connection failed: {0}")]
     Io(#[from] io::Error),
@@ -67,7 +70,7 @@ pub(crate) async fn arrive(
     let mut client = Client::new(stream, limits.max_query);
     let packet = match client.opening().await {
         Ok(Opening::Startup(packet)) => packet,
-        Ok(Opening::Cancel) => return Err(Departed::Left),
+        Ok(Opening::Cancel(key)) => return Err(Departed::Cancels(key)),
         Ok(Opening::Tls | Opening::GssEncryption) => return Err(malformed(client, Malformed::Type).await),
         Err(ClientError::Malformed(error)) => return Err(malformed(client, error).await),
         Err(error) => return Err(error.into()),
@@ -108,7 +111,8 @@ async fn ask_for_tls(mut tcp: TcpStream) -> Result<TcpStream, Departed> {
                 return Ok(tcp);
             }
             Opening::GssEncryption => tcp.write_all(b"N").await?,
-            Opening::Cancel => return Err(Departed::Left),
+            // In the clear, as most clients send it: the key is worth nothing but this one request.
+            Opening::Cancel(key) => return Err(Departed::Cancels(key)),
             Opening::Startup(_) => return tell_plainly(tcp, "28000", "connections have to use TLS").await,
         }
     }

@@ -1,22 +1,28 @@
 //! The connection that asks the catalog: the edge's own, as the `metadata` identity, and recorded like any other.
 //!
 //! It is dialled at the first name that has to be looked up, kept for the session, and dialled once more if it was
-//! found dead: the question only reads, so asking again is safe.
+//! found dead: the questions only read, so asking again is safe.
 
+use bytes::Bytes;
 use countersign_gate::{Batch, Permit, Recorded, Session, ports::Ports};
-use countersign_model::{Reason, Refusal};
+use countersign_model::{Identity, ObjectVersion, Reason, Refusal, ResolvedName};
+use countersign_sql::{SearchPath, TouchedObject};
 use tokio::time::timeout;
 use tracing::warn;
 
 use crate::{
-    Limits, PostgresTarget, SearchPath,
+    Limits, PostgresTarget,
+    codec::Malformed,
     line::{Line, LineError, Login, Mismatch, dial},
+    question::{Bind, read_definitions, read_meanings},
     reply::{Broken, Reply, Taken},
-    resolve::{Bind, Found, QUESTION, read_rows},
 };
 
 /// Largest answer, in bytes: some ten thousand columns.
 const MAX_ANSWER: usize = 4 * 1024 * 1024;
+
+/// Reads whole messages of an answer.
+type Read<T> = fn(Bytes, &mut Vec<T>) -> Result<(), Malformed>;
 
 /// The catalog of a session's target.
 #[derive(Default)]
@@ -25,19 +31,50 @@ pub(crate) struct Catalog {
 }
 
 impl Catalog {
-    /// Asks the question.
+    /// What the names of a statement mean.
     ///
     /// # Errors
     /// The refusal of the operation that needed the answer.
-    pub(crate) async fn ask<P: Ports>(
+    pub(crate) async fn meanings<P: Ports>(
         &mut self,
         session: &mut Session<P>,
         target: &PostgresTarget,
         bind: &Bind,
         limits: &Limits,
-    ) -> Result<Vec<Found>, Refusal> {
+    ) -> Result<Vec<ResolvedName>, Refusal> {
+        self.ask(session, target, bind, limits, read_meanings).await
+    }
+
+    /// What objects are defined as, sorted.
+    ///
+    /// # Errors
+    /// As [`Catalog::meanings`].
+    pub(crate) async fn definitions<P: Ports>(
+        &mut self,
+        session: &mut Session<P>,
+        target: &PostgresTarget,
+        objects: &[TouchedObject],
+        limits: &Limits,
+    ) -> Result<Vec<ObjectVersion>, Refusal> {
+        if objects.is_empty() {
+            return Ok(Vec::new());
+        }
+        let bind = Bind::definitions(objects);
+        let mut found = self.ask(session, target, &bind, limits, read_definitions).await?;
+        found.sort();
+        Ok(found)
+    }
+
+    async fn ask<P: Ports, T>(
+        &mut self,
+        session: &mut Session<P>,
+        target: &PostgresTarget,
+        bind: &Bind,
+        limits: &Limits,
+        read: Read<T>,
+    ) -> Result<Vec<T>, Refusal> {
         loop {
-            let permit = session.catalog(QUESTION).await?;
+            let permit = session.catalog(bind.question().text).await?;
             let (line, fresh) = match self.line.take() {
                 Some(line) => (line, false),
                 None => match log_in(session, target, limits, &permit).await {
@@ -48,9 +85,14 @@ impl Catalog {
                     }
                 },
             };
-            if let Some(found) = self.ask_on(line, fresh, session, permit, bind, limits).await? {
-                return Ok(found);
+            let Some(found) = self.ask_on(line, fresh, session, permit, bind, limits).await? else {
+                continue;
+            };
+            let mut rows = Vec::new();
+            for messages in found {
+                read(messages, &mut rows).map_err(|_| unavailable())?;
             }
+            return Ok(rows);
         }
     }
 
@@ -70,7 +112,7 @@ impl Catalog {
         permit: Recorded<Permit>,
         bind: &Bind,
         limits: &Limits,
-    ) -> Result<Option<Vec<Found>>, Refusal> {
+    ) -> Result<Option<Vec<Bytes>>, Refusal> {
         let mut in_flight = match line.ask(permit, bind) {
             Ok(in_flight) => in_flight,
             Err(Mismatch(permit)) => {
@@ -88,11 +130,11 @@ impl Catalog {
         for taken in batches {
             let batch = in_flight.mask(Batch::new(taken.bytes, taken.rows))?;
             let recorded = session.reply(&mut in_flight, batch).await?;
-            read_rows(recorded.into_bytes(), &mut found).map_err(|_| unavailable())?;
+            found.push(recorded.into_bytes());
         }
         let batch = in_flight.mask(Batch::new(last.bytes, last.rows))?;
         let recorded = session.finish(in_flight, batch, &reply.completion).await?;
-        read_rows(recorded.into_bytes(), &mut found).map_err(|_| unavailable())?;
+        found.push(recorded.into_bytes());
         if let Some(code) = &reply.completion.error_code {
             warn!(code, "the catalog of the target refused the question");
             return Err(Refusal::denied(
@@ -122,8 +164,11 @@ async fn log_in<P: Ports>(
         ("enable_hashjoin", "off"),
         ("enable_mergejoin", "off"),
     ]
-    .map(|(name, value)| (name, value.to_owned()));
-    let login = Login { target, search_path: &search_path, settings: &settings, patience: limits.dial };
+    .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let role = target.role(Identity::Metadata, &session.facts().principal);
+    let role =
+        role.ok_or_else(|| Refusal::denied(Reason::TargetUnavailable, "the target has no metadata role"))?;
+    let login = Login { target, role, search_path: &search_path, settings: &settings, patience: limits.dial };
     match dial(login, permit, credential).await {
         Ok((line, _)) => Ok(line),
         Err(error) => {

@@ -18,6 +18,10 @@ pub(crate) enum Control<'a> {
     Startup(&'a [(&'a str, &'a str)]),
     /// `Query` with [`NOT_SQL`]: fails the open transaction.
     FailTransaction,
+    /// `Query` with `ROLLBACK`: what only read is given up, to be begun anew elsewhere.
+    Rollback,
+    /// `Query` that asks how isolated the open transaction is.
+    ShowIsolation,
     /// `Sync`.
     Sync,
     /// `Terminate`.
@@ -30,6 +34,8 @@ impl Control<'_> {
         match self {
             Self::Startup(parameters) => encode::startup(out, parameters.iter().copied()),
             Self::FailTransaction => encode::query(out, NOT_SQL),
+            Self::Rollback => encode::query(out, b"ROLLBACK"),
+            Self::ShowIsolation => encode::query(out, b"SHOW transaction_isolation"),
             Self::Sync => encode::framed(out, b'S', |_| {}),
             Self::Terminate => encode::framed(out, b'X', |_| {}),
         }

@@ -4,10 +4,11 @@
 //! resolved against the catalog, decided, recorded, sent, and answered in recorded batches. The extended query
 //! protocol, COPY, function calls, replication and cancel requests are refused in words that clients understand.
 //!
-//! Pure parts (`codec`, `reply`, `startup`, `resolve`) know no socket. `line` alone can write to a target, and only
+//! Pure parts (`codec`, `reply`, `startup`, `question`) know no socket. `line` alone can write to a target, and only
 //! what the gate permitted or the closed list in `control`; `session` is the driver that owns the sockets.
 
 mod arrival;
+mod cancels;
 mod catalog;
 mod client;
 mod codec;
@@ -16,16 +17,20 @@ mod inlet;
 mod limits;
 mod line;
 mod pins;
+mod question;
 mod reply;
-mod resolve;
-mod search_path;
 mod session;
 mod sqlstate;
 mod startup;
 mod stop;
 mod target;
+mod tracked;
+mod transaction;
 
+pub use cancels::Cancels;
 pub use limits::Limits;
-pub use search_path::{SearchPath, SearchPathError};
 pub use session::serve;
-pub use target::{PostgresTarget, TargetDirectory, TrustError, verify_with, verify_with_system_roots};
+pub use target::{
+    ApprovedOn, LoginRole, PostgresTarget, Roles, TargetDirectory, TrustError, verify_with,
+    verify_with_system_roots,
+};

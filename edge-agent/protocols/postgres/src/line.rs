@@ -8,7 +8,7 @@ mod dial;
 use std::{io, time::Duration};
 
 use bytes::{Buf, Bytes, BytesMut};
-use countersign_gate::{InFlight, Permit, Recorded};
+use countersign_gate::{InFlight, Permit, Recorded, Released, Step};
 use countersign_model::Identity;
 use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 use tokio_rustls::client::TlsStream;
@@ -20,8 +20,8 @@ use crate::{
     control::Control,
     inlet::Inlet,
     pins::Pins,
+    question::{Bind, read_value},
     reply::{Broken, Reply, Taken},
-    resolve::Bind,
 };
 
 /// How long an end that nobody waits for may take.
@@ -35,6 +35,14 @@ const KEPT: usize = 1024;
 #[error("the permit is for another identity than the connection's")]
 pub(crate) struct Mismatch(pub(crate) Box<Recorded<Permit>>);
 
+/// An operation that was queued.
+pub(crate) struct Sending {
+    /// What the reply is owed to.
+    pub(crate) in_flight: InFlight,
+    /// The operation as a step of its transaction, if it is one.
+    pub(crate) step: Option<Step>,
+}
+
 /// A connection that is logged in.
 pub(crate) struct Line {
     stream: TlsStream<TcpStream>,
@@ -43,19 +51,40 @@ pub(crate) struct Line {
     outgoing: BytesMut,
     identity: Identity,
     pins: Pins,
-    /// The catalog question that the target has prepared.
-    prepared: Option<Bytes>,
+    /// The catalog questions that the target has prepared.
+    prepared: Vec<Bytes>,
 }
 
 impl Line {
-    /// Gives up the permit for its bytes and queues them as a `Query`.
+    /// The identity that it is logged in as.
+    pub(crate) fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// Sends what goes before a permitted operation, and waits for the end of each step; the replies go nowhere.
+    /// `false` if the target refused one: then nothing else may be sent.
+    ///
+    /// # Errors
+    /// The connection is of no use any more.
+    pub(crate) async fn lead(&mut self, steps: &[Step], max_message: usize) -> Result<bool, LineError> {
+        for step in steps {
+            encode::query(&mut self.outgoing, step.as_bytes());
+            let (reply, _) = self.converse(max_message).await?;
+            if reply.completion.error_code.is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Gives up the permit for its bytes and queues them as a `Query`. What goes before them has been sent.
     ///
     /// # Errors
     /// [`Mismatch`] with the permit.
-    pub(crate) fn send(&mut self, permit: Recorded<Permit>) -> Result<InFlight, Mismatch> {
-        let released = permit.release(self.identity).map_err(Mismatch)?;
-        encode::query(&mut self.outgoing, &released.payload);
-        Ok(released.in_flight)
+    pub(crate) fn send(&mut self, permit: Recorded<Permit>) -> Result<Sending, Mismatch> {
+        let Released { payload, step, in_flight } = permit.release(self.identity).map_err(Mismatch)?;
+        encode::query(&mut self.outgoing, &payload);
+        Ok(Sending { in_flight, step })
     }
 
     /// Gives up the permit of a catalog question and queues it with its parameters. The text itself is sent once;
@@ -66,9 +95,9 @@ impl Line {
     /// [`Mismatch`] with the permit.
     pub(crate) fn ask(&mut self, permit: Recorded<Permit>, bind: &Bind) -> Result<InFlight, Mismatch> {
         let released = permit.release(self.identity).map_err(Mismatch)?;
-        if self.prepared.as_ref() != Some(&released.payload) {
-            Bind::prepare(&released.payload, &mut self.outgoing);
-            self.prepared = Some(released.payload);
+        if !self.prepared.contains(&released.payload) {
+            bind.prepare(&released.payload, &mut self.outgoing);
+            self.prepared.push(released.payload);
         }
         bind.encode(&mut self.outgoing);
         Control::Sync.encode(&mut self.outgoing);
@@ -103,20 +132,56 @@ impl Line {
         reply.take(&mut self.inlet.bytes, &self.pins)
     }
 
-    /// Sends what fails the open transaction and waits for its end; the reply goes nowhere.
+    /// Sends what fails the open transaction, after what begins it if it has not begun, and waits for its end.
     ///
     /// # Errors
     /// The connection is of no use any more.
-    pub(crate) async fn fail_transaction(&mut self, max_message: usize) -> Result<Status, LineError> {
+    pub(crate) async fn fail_transaction(
+        &mut self,
+        steps: &[Step],
+        max_message: usize,
+    ) -> Result<Status, LineError> {
+        if !self.lead(steps, max_message).await? {
+            return Err(LineError::Broken(Broken::Unsupported));
+        }
         self.control(Control::FailTransaction);
+        self.converse(max_message).await.map(|(_, taken)| taken.end.unwrap_or_default())
+    }
+
+    /// Rolls the open transaction back.
+    ///
+    /// # Errors
+    /// The connection is of no use any more.
+    pub(crate) async fn roll_back(&mut self, max_message: usize) -> Result<(), LineError> {
+        self.control(Control::Rollback);
+        match self.converse(max_message).await? {
+            (_, Taken { end: Some(Status::Idle), .. }) => Ok(()),
+            _ => Err(LineError::Broken(Broken::Unsupported)),
+        }
+    }
+
+    /// Whether the open transaction sees what others commit while it lasts, as READ COMMITTED does.
+    ///
+    /// # Errors
+    /// The connection is of no use any more.
+    pub(crate) async fn is_read_committed(&mut self, max_message: usize) -> Result<bool, LineError> {
+        self.control(Control::ShowIsolation);
+        let (_, taken) = self.converse(max_message).await?;
+        let level = read_value(taken.bytes).map_err(Broken::from)?;
+        // PostgreSQL treats the weaker one as the other.
+        Ok(level == "read committed" || level == "read uncommitted")
+    }
+
+    /// Sends what is queued and waits for the end of its reply, which fits into one batch or goes nowhere.
+    async fn converse(&mut self, max_message: usize) -> Result<(Reply, Taken), LineError> {
         self.flush().await?;
         let mut reply = Reply::to_query(max_message);
         loop {
-            if let Some(Taken { end: Some(status), .. }) = self.take(&mut reply)? {
-                return Ok(status);
-            }
-            if !self.fill().await? {
-                return Err(LineError::Broken(Broken::Fatal));
+            match self.take(&mut reply)? {
+                Some(taken) if taken.end.is_some() => return Ok((reply, taken)),
+                Some(_) => {}
+                None if self.fill().await? => {}
+                None => return Err(LineError::Broken(Broken::Fatal)),
             }
         }
     }

@@ -1,23 +1,41 @@
-//! The question to the catalog, and its answer.
+//! The questions to the catalog, and their answers.
 //!
-//! The text of the question is fixed. The names of the statement travel beside it as bound parameters of type
+//! The text of a question is fixed. The names of the statement travel beside it as bound parameters of type
 //! `name[]`, in binary: the server never parses them as SQL, so no spelling of a name can change what is asked.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use countersign_model::{NameKind as Kind, ObjectClass, ObjectVersion, ResolvedName as Found};
+use countersign_sql::{Names, Qualified, TouchedObject};
 
 use crate::codec::{Malformed, backend, encode};
 
-/// The question. Its permit owns exactly these bytes.
-pub(crate) const QUESTION: &str = include_str!("question.sql");
+/// A fixed question.
+#[derive(Debug)]
+pub(crate) struct Question {
+    /// Its text. Its permit owns exactly these bytes.
+    pub(crate) text: &'static str,
+    /// Name of the prepared question on its connection.
+    name: &'static [u8],
+    /// Types of its parameters.
+    types: &'static [u32],
+}
 
-/// Name of the prepared question on its connection, which has no other.
-const STATEMENT: &[u8] = b"names";
+/// What the names of a statement mean.
+pub(crate) const MEANINGS: Question = Question {
+    text: include_str!("question/names.sql"),
+    name: b"names",
+    types: &[
+        NAME, NAME_ARRAY, NAME_ARRAY, NAME_ARRAY, BOOL_ARRAY, NAME_ARRAY, NAME_ARRAY, NAME_ARRAY, NAME_ARRAY,
+        NAME_ARRAY, NAME_ARRAY, NAME_ARRAY,
+    ],
+};
 
-/// Parameters of the question.
-const PARAMETERS: u16 = 12;
-
-/// PostgreSQL cuts names to this many bytes; a longer one is no name of its catalog.
-const MAX_NAME: usize = 63;
+/// What objects are defined as.
+pub(crate) const DEFINITIONS: Question = Question {
+    text: include_str!("question/definitions.sql"),
+    name: b"definitions",
+    types: &[NAME_ARRAY, NAME_ARRAY, NAME_ARRAY, NAME_ARRAY],
+};
 
 // Object identifiers of built-in types (PostgreSQL's `pg_type.dat`); they never change.
 const BOOL: u32 = 16;
@@ -25,50 +43,16 @@ const NAME: u32 = 19;
 const BOOL_ARRAY: u32 = 1000;
 const NAME_ARRAY: u32 = 1003;
 
-/// A name of a statement: schema (empty if none was given) and name.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Qualified {
-    pub(crate) schema: String,
-    pub(crate) name: String,
-}
-
-impl Qualified {
-    /// Whether the catalog could hold it.
-    pub(crate) fn is_possible(&self) -> bool {
-        let possible = |text: &str| text.len() <= MAX_NAME && !text.contains('\0');
-        possible(&self.schema) && possible(&self.name) && !self.name.is_empty()
-    }
-}
-
-/// The names to be resolved; the place of each in its list is its number in the answer.
-#[derive(Debug, Default)]
-pub(crate) struct Names {
-    /// Relations, and whether all their columns are wanted.
-    pub(crate) relations: Vec<(Qualified, bool)>,
-    pub(crate) functions: Vec<Qualified>,
-    pub(crate) operators: Vec<Qualified>,
-    pub(crate) types: Vec<Qualified>,
-    /// Names that are selected from rows, unqualified.
-    pub(crate) attributes: Vec<String>,
-}
-
-impl Names {
-    /// How many there are.
-    pub(crate) fn len(&self) -> usize {
-        let named = self.relations.len() + self.functions.len() + self.operators.len() + self.types.len();
-        named + self.attributes.len()
-    }
-}
-
-/// The parameters of the question.
+/// A question with its parameters.
 #[derive(Debug)]
 pub(crate) struct Bind {
+    question: &'static Question,
     parameters: BytesMut,
 }
 
 impl Bind {
-    /// For a role with an effective search path.
-    pub(crate) fn new(role: &str, path: &[String], names: &Names) -> Self {
+    /// What these names mean to a role with an effective search path.
+    pub(crate) fn meanings(role: &str, path: &[String], names: &Names) -> Self {
         let mut parameters = BytesMut::new();
         encode::counted_without_itself(&mut parameters, |out| out.put_slice(role.as_bytes()));
         name_array(&mut parameters, path.iter().map(String::as_str));
@@ -79,20 +63,33 @@ impl Bind {
             pair(&mut parameters, || list.iter());
         }
         name_array(&mut parameters, names.attributes.iter().map(String::as_str));
-        Self { parameters }
+        Self { question: &MEANINGS, parameters }
     }
 
-    /// Parse of the question under a name of ours: planning it costs the server more than running it.
-    pub(crate) fn prepare(question: &[u8], out: &mut BytesMut) {
-        const TYPES: [u32; PARAMETERS as usize] = [
-            NAME, NAME_ARRAY, NAME_ARRAY, NAME_ARRAY, BOOL_ARRAY, NAME_ARRAY, NAME_ARRAY, NAME_ARRAY,
-            NAME_ARRAY, NAME_ARRAY, NAME_ARRAY, NAME_ARRAY,
-        ];
+    /// What these objects are defined as.
+    pub(crate) fn definitions(objects: &[TouchedObject]) -> Self {
+        let mut parameters = BytesMut::new();
+        for class in [ObjectClass::Relation, ObjectClass::Function] {
+            let of_class: Vec<_> = objects.iter().filter(|object| object.class == class).collect();
+            name_array(&mut parameters, of_class.iter().map(|object| object.schema.as_str()));
+            name_array(&mut parameters, of_class.iter().map(|object| object.name.as_str()));
+        }
+        Self { question: &DEFINITIONS, parameters }
+    }
+
+    /// The question.
+    pub(crate) fn question(&self) -> &'static Question {
+        self.question
+    }
+
+    /// Parse of the question, in the words of its permit, under a name of ours: planning it costs the server more than
+    /// running it.
+    pub(crate) fn prepare(&self, text: &[u8], out: &mut BytesMut) {
         encode::framed(out, b'P', |out| {
-            encode::string(out, STATEMENT);
-            encode::string(out, question);
-            out.put_u16(PARAMETERS);
-            TYPES.iter().for_each(|oid| out.put_u32(*oid));
+            encode::string(out, self.question.name);
+            encode::string(out, text);
+            out.put_u16(self.question.types.len() as u16);
+            self.question.types.iter().for_each(|oid| out.put_u32(*oid));
         });
     }
 
@@ -101,8 +98,8 @@ impl Bind {
         encode::framed(out, b'B', |out| {
             // The unnamed portal of the statement; one format for all parameters, binary; text results.
             encode::string(out, b"");
-            encode::string(out, STATEMENT);
-            [1, 1, PARAMETERS].iter().for_each(|word| out.put_u16(*word));
+            encode::string(out, self.question.name);
+            [1, 1, self.question.types.len() as u16].iter().for_each(|word| out.put_u16(*word));
             out.put_slice(&self.parameters);
             out.put_u16(0);
         });
@@ -137,52 +134,68 @@ fn array<T>(
     });
 }
 
-/// What a row of the answer speaks of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// A relation; `first` is its `relkind`.
-    Relation,
-    /// A column of a relation; `first` is its name.
-    Column,
-    /// A function.
-    Function,
-    /// A function that a name selected from a row may call.
-    Attribute,
-    /// An operator; `first` and `second` are schema and name of its function.
-    Operator,
-    /// A type; `first` and `second` are schema and name of its input function.
-    Type,
-}
-
-/// One row of the answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Found {
-    pub(crate) kind: Kind,
-    /// Index into the list of [`Names`] that the kind belongs to, from 0.
-    pub(crate) place: usize,
-    pub(crate) schema: String,
-    pub(crate) name: String,
-    pub(crate) first: String,
-    pub(crate) second: String,
-}
+/// The values of a row; `None` is NULL.
+type Row<'a> = &'a [Option<&'a [u8]>];
 
 /// Reads the rows in whole messages.
-pub(crate) fn read_rows(mut messages: Bytes, found: &mut Vec<Found>) -> Result<(), Malformed> {
+fn read_rows<T>(
+    mut messages: Bytes,
+    read: fn(Row<'_>) -> Result<T, Malformed>,
+    found: &mut Vec<T>,
+) -> Result<(), Malformed> {
     while let Some(header) = backend::header(&messages)? {
         let body = messages.get(5..header.total).ok_or(Malformed::Length)?;
         if header.kind == b'D' {
-            found.push(row(&backend::values(body)?)?);
+            found.push(read(&backend::values(body)?)?);
         }
         messages = messages.split_off(header.total);
     }
     Ok(())
 }
 
-fn row(values: &[Option<&[u8]>]) -> Result<Found, Malformed> {
-    let text = |at: usize| {
-        let value = values.get(at).copied().flatten().ok_or(Malformed::Body)?;
-        std::str::from_utf8(value).map_err(|_| Malformed::Body)
+/// Rows of an answer to [`MEANINGS`].
+pub(crate) fn read_meanings(messages: Bytes, found: &mut Vec<Found>) -> Result<(), Malformed> {
+    read_rows(messages, meaning, found)
+}
+
+/// Rows of an answer to [`DEFINITIONS`].
+pub(crate) fn read_definitions(messages: Bytes, found: &mut Vec<ObjectVersion>) -> Result<(), Malformed> {
+    read_rows(messages, definition, found)
+}
+
+/// The value of the first row of one column, as text.
+pub(crate) fn read_value(messages: Bytes) -> Result<String, Malformed> {
+    let mut found = Vec::new();
+    read_rows(messages, |values| text(values, 0).map(str::to_owned), &mut found)?;
+    found.into_iter().next().ok_or(Malformed::Body)
+}
+
+fn text<'a>(values: Row<'a>, at: usize) -> Result<&'a str, Malformed> {
+    let value = values.get(at).copied().flatten().ok_or(Malformed::Body)?;
+    std::str::from_utf8(value).map_err(|_| Malformed::Body)
+}
+
+fn definition(values: Row<'_>) -> Result<ObjectVersion, Malformed> {
+    let class = match text(values, 0)? {
+        "relation" => ObjectClass::Relation,
+        "function" => ObjectClass::Function,
+        _ => return Err(Malformed::Body),
     };
+    let hex = text(values, 2)?;
+    let mut definition = [0; 32];
+    if hex.len() != 64 || !hex.is_ascii() {
+        return Err(Malformed::Body);
+    }
+    for (byte, digits) in definition.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
+        let digits = std::str::from_utf8(digits).map_err(|_| Malformed::Body)?;
+        *byte = u8::from_str_radix(digits, 16).map_err(|_| Malformed::Body)?;
+    }
+    let oid = text(values, 1)?.parse().map_err(|_| Malformed::Body)?;
+    Ok(ObjectVersion { class, oid, definition })
+}
+
+fn meaning(values: Row<'_>) -> Result<Found, Malformed> {
+    let text = |at: usize| text(values, at);
     let kind = match text(0)? {
         "relation" => Kind::Relation,
         "column" => Kind::Column,
@@ -221,21 +234,15 @@ mod tests {
         assert_eq!(&out[..], [0, 0, 0, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 19]);
     }
 
-    #[test]
-    fn names_that_no_catalog_holds_are_not_asked_for() {
-        let name = |name: &str| Qualified { schema: String::new(), name: name.into() };
-        assert!(name(&"x".repeat(63)).is_possible());
-        assert!(!name(&"x".repeat(64)).is_possible());
-        assert!(!name("").is_possible() && !name("a\0b").is_possible());
-    }
-
     proptest! {
         #[test]
         fn any_bytes_are_answered(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let mut out = BytesMut::new();
             encode::framed(&mut out, b'D', |out| out.put_slice(&bytes));
-            let _ = read_rows(out.freeze(), &mut Vec::new());
-            let _ = read_rows(Bytes::from(bytes), &mut Vec::new());
+            let framed = out.freeze();
+            let _ = (read_meanings(framed.clone(), &mut Vec::new()), read_value(framed.clone()));
+            let _ = read_definitions(framed, &mut Vec::new());
+            let _ = read_meanings(Bytes::from(bytes), &mut Vec::new());
         }
     }
 }

@@ -2,18 +2,26 @@
 //!
 //! What the target sends while no operation runs is not forwarded: nobody asked for it, and nothing recorded it.
 
+mod approved;
 mod ending;
 mod exchange;
+mod holding;
 mod relay;
+mod waiting;
 
-use std::{net::IpAddr, sync::Arc, time::SystemTime};
+use std::{
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use bytes::BytesMut;
 use countersign_gate::{
-    Batch, CloseReason, Completion, OpenRequest, Permit, Recorded, Session,
+    Batch, CloseReason, Completion, OpenRequest, Permit, Recorded, Session, Step,
     ports::{Credential, Ports},
 };
-use countersign_model::{Reason, Refusal, SessionId};
+use countersign_model::{Identity, Reason, Refusal, SessionId};
+use countersign_sql::Sight;
 use rustls::ServerConfig;
 use tokio::{net::TcpStream, sync::watch, time::timeout};
 use tracing::{debug, info, warn};
@@ -21,20 +29,24 @@ use tracing::{debug, info, warn};
 use crate::{
     Limits, PostgresTarget, TargetDirectory,
     arrival::{Arrival, Departed, arrive},
+    cancels::{Cancellable, Cancels},
     catalog::Catalog,
     client::Client,
-    codec::{backend::Status, encode},
+    codec::{backend::Status, encode, startup::CancelKey},
     line::{DialError, Greeting, Line, Login, dial},
-    resolve::Sight,
     sqlstate::{self, Phase},
     stop::{Stop, told},
+    tracked::Tracked,
+    transaction::Transaction,
 };
 use ending::Ending;
 
 /// Serves one connection.
 ///
 /// `tls` is this edge's own certificate. `ending` holds `None` until the edge wants its sessions to end; a dropped
-/// sender means the same as a drain. Errors go to the client, the recording and the log; there is nothing to return.
+/// sender means the same as a drain. `cancels` is one for all connections of the edge: a request to cancel comes on
+/// another connection than the session that it is for. Errors go to the client, the recording and the log; there is
+/// nothing to return.
 ///
 /// The future is not `Send`: run it with `spawn_local` on a current-thread runtime. Not cancel safe: a session that
 /// is dropped has no closing record.
@@ -44,12 +56,14 @@ pub async fn serve<P: Ports, D: TargetDirectory>(
     ports: Arc<P>,
     targets: &D,
     limits: &Limits,
+    cancels: &Arc<Cancels>,
     mut ending: watch::Receiver<Option<CloseReason>>,
 ) {
     // Each phase in a box of its own: what a handshake needs is given back before the session waits for hours.
     let address = tcp.peer_addr().ok().map(|address| address.ip());
-    let Some(arrival) = Box::pin(await_arrival(tcp, tls, limits, &mut ending)).await else { return };
-    let Some(driver) = Box::pin(open(arrival, address, ports, targets, limits, ending)).await else { return };
+    let Some(arrival) = Box::pin(await_arrival(tcp, tls, limits, cancels, &mut ending)).await else { return };
+    let door = Door { targets, limits, cancels };
+    let Some(driver) = Box::pin(open(arrival, address, ports, door, ending)).await else { return };
     driver.run().await;
 }
 
@@ -58,6 +72,7 @@ async fn await_arrival(
     tcp: TcpStream,
     tls: Arc<ServerConfig>,
     limits: &Limits,
+    cancels: &Cancels,
     ending: &mut watch::Receiver<Option<CloseReason>>,
 ) -> Option<Arrival> {
     let arrived = tokio::select! {
@@ -70,10 +85,18 @@ async fn await_arrival(
     match arrived {
         Ok(Ok(arrival)) => return Some(arrival),
         Ok(Err(Departed::Left)) => {}
+        Ok(Err(Departed::Cancels(key))) => cancels.cancel(key),
         Ok(Err(error)) => debug!(%error, "a client went before its login"),
         Err(_) => debug!("a client did not log in in time"),
     }
     None
+}
+
+/// What a session is opened with.
+struct Door<'a, D> {
+    targets: &'a D,
+    limits: &'a Limits,
+    cancels: &'a Arc<Cancels>,
 }
 
 /// Opens the session, logs in to the target, and lets the client in.
@@ -81,10 +104,10 @@ async fn open<'a, P: Ports, D: TargetDirectory>(
     arrival: Arrival,
     address: Option<IpAddr>,
     ports: Arc<P>,
-    targets: &D,
-    limits: &'a Limits,
+    door: Door<'a, D>,
     ending: watch::Receiver<Option<CloseReason>>,
 ) -> Option<Box<Driver<'a, P>>> {
+    let limits = door.limits;
     let Arrival { mut client, startup, target, token } = arrival;
     let request = OpenRequest { token, target, client: address, client_user: startup.user };
     let (session, permit) = match Session::open(ports, request).await {
@@ -95,11 +118,15 @@ async fn open<'a, P: Ports, D: TargetDirectory>(
             return None;
         }
     };
-    let opening = Opening { session, permit, settings: &startup.settings, limits };
-    match opening.connect(targets).await {
+    let tracked = Tracked::new(startup.settings);
+    let settings = tracked.known().unwrap_or_default();
+    let opening = Opening { session, permit, settings: &settings, limits };
+    match opening.connect(door.targets).await {
         Ok((session, upstream)) => {
-            if client.write(&welcome(&upstream.greeting)).await.is_ok() {
-                return Some(Box::new(Driver::new(client, session, upstream, limits, ending)));
+            let cancel = door.cancels.register();
+            if client.write(&welcome(&upstream.greeting, cancel.key)).await.is_ok() {
+                let wish = Wish { tracked, wait: startup.wait, cancel };
+                return Some(Box::new(Driver::new(client, session, upstream, wish, limits, ending)));
             }
             upstream.line.hang_up().await;
             session.close(CloseReason::Client).await;
@@ -117,8 +144,15 @@ async fn open<'a, P: Ports, D: TargetDirectory>(
 struct Opening<'a, P: Ports> {
     session: Session<P>,
     permit: Recorded<Permit>,
-    settings: &'a [(&'static str, String)],
+    settings: &'a [(String, String)],
     limits: &'a Limits,
+}
+
+/// What the client brought, for the whole of the session.
+struct Wish {
+    tracked: Tracked,
+    wait: Option<Duration>,
+    cancel: Cancellable,
 }
 
 /// A target that the session is logged in to.
@@ -163,8 +197,10 @@ impl<P: Ports> Opening<'_, P> {
         credential: Credential,
     ) -> Result<(Line, Greeting), DialError> {
         let search_path = target.search_path.setting();
-        let login =
-            Login { target, search_path: &search_path, settings: self.settings, patience: self.limits.dial };
+        let role = target.role(Identity::Standing, &self.session.facts().principal);
+        let role = role.ok_or(DialError::Identity)?;
+        let (settings, patience) = (self.settings, self.limits.dial);
+        let login = Login { target, role, search_path: &search_path, settings, patience };
         dial(login, &self.permit, credential).await
     }
 
@@ -207,13 +243,14 @@ fn refusal_of(error: &DialError) -> Refusal {
     Refusal::denied(Reason::TargetUnavailable, message)
 }
 
-/// `AuthenticationOk`, what the target said of itself, and `ReadyForQuery`.
-fn welcome(greeting: &Greeting) -> BytesMut {
+/// `AuthenticationOk`, what the target said of itself, the key to cancel by, and `ReadyForQuery`.
+fn welcome(greeting: &Greeting, key: CancelKey) -> BytesMut {
     let mut out = BytesMut::new();
     encode::authenticated(&mut out);
     for (name, value) in &greeting.parameters {
         encode::parameter_status(&mut out, name, value);
     }
+    encode::key_data(&mut out, key);
     encode::ready(&mut out, Status::Idle);
     out
 }
@@ -228,15 +265,21 @@ fn last_words(refusal: &Refusal, phase: Phase) -> BytesMut {
 struct Driver<'a, P: Ports> {
     client: Client,
     session: Session<P>,
+    /// What operations go to: the standing connection, or the one of an approved operation until its transaction ends.
     line: Line,
+    /// Whether the catalog knows what statements on that connection will meet.
+    sight: Sight,
+    /// The standing connection and its sight, while the other one is in its place.
+    resting: Option<(Line, Sight)>,
     catalog: Catalog,
     target: Arc<PostgresTarget>,
-    /// What names mean to the standing role, in order.
-    path: Vec<String>,
     limits: &'a Limits,
     stop: Stop,
-    status: Status,
-    sight: Sight,
+    transaction: Transaction<Step>,
+    tracked: Tracked,
+    /// How long the client waits for people; `None`: as long as they have.
+    wait: Option<Duration>,
+    cancel: Cancellable,
     /// After a refusal in the extended protocol, until `Sync`.
     ignoring: bool,
 }
@@ -246,23 +289,28 @@ impl<'a, P: Ports> Driver<'a, P> {
         client: Client,
         session: Session<P>,
         upstream: Upstream,
+        wish: Wish,
         limits: &'a Limits,
         ending: watch::Receiver<Option<CloseReason>>,
     ) -> Self {
         let Upstream { line, target, expires_at, .. } = upstream;
+        let Wish { tracked, wait, cancel } = wish;
         let deadline = session.facts().deadline.min(expires_at);
         Self {
-            path: target.search_path.effective(&target.standing_role),
-            stop: Stop::new(deadline, limits.grace, ending),
+            stop: Stop::new(deadline, limits.grace, ending, session.ended()),
             catalog: Catalog::default(),
-            status: Status::Idle,
             sight: Sight::Clear,
+            resting: None,
+            transaction: Transaction::default(),
             ignoring: false,
             client,
             session,
             line,
             target,
             limits,
+            tracked,
+            wait,
+            cancel,
         }
     }
 
@@ -280,8 +328,11 @@ impl<'a, P: Ports> Driver<'a, P> {
 
     async fn end(self: Box<Self>, id: SessionId, ending: Ending) {
         info!(session.id = %id, reason = ending.reason().as_str(), cause = %ending, "session closed");
-        let Self { client, session, line, catalog, .. } = *self;
+        let Self { client, session, line, resting, catalog, .. } = *self;
         line.hang_up().await;
+        if let Some((standing, _)) = resting {
+            standing.hang_up().await;
+        }
         catalog.hang_up().await;
         session.close(ending.reason()).await;
         if let Some(last) = ending.last_words(id) {

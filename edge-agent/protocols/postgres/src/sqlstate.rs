@@ -27,7 +27,16 @@ pub(crate) fn of(reason: Reason, phase: Phase) -> (&'static str, Severity) {
         | Reason::ApprovalUnavailable
         | Reason::Unparsed
         | Reason::Unresolved
-        | Reason::Unmaskable => ("42501", Severity::Error),
+        | Reason::Unmaskable
+        | Reason::ApprovalDenied
+        | Reason::ApprovalExpired
+        | Reason::ApprovalCancelled
+        | Reason::ApprovalPending
+        | Reason::ApprovalUsed
+        | Reason::PolicyChanged
+        | Reason::ObjectChanged => ("42501", Severity::Error),
+        Reason::SessionState => ("25001", Severity::Error),
+        Reason::Cancelled => ("57014", Severity::Error),
         Reason::Unparsable => ("42601", Severity::Error),
         Reason::OverLimit => ("54000", Severity::Error),
         Reason::Unsupported => ("0A000", Severity::Error),
@@ -39,7 +48,7 @@ pub(crate) fn of(reason: Reason, phase: Phase) -> (&'static str, Severity) {
             Phase::Login => ("57P03", Severity::Fatal),
             Phase::Session => ("08006", Severity::Fatal),
         },
-        Reason::DeadlinePassed | Reason::ShuttingDown => ("57P01", Severity::Fatal),
+        Reason::DeadlinePassed | Reason::ShuttingDown | Reason::SessionKilled => ("57P01", Severity::Fatal),
         Reason::Unanswered => ("08007", Severity::Fatal),
     };
     match phase {
@@ -62,6 +71,13 @@ pub(crate) fn encode_fatal(out: &mut BytesMut, refusal: &Refusal, phase: Phase) 
     let (code, _) = of(refusal.reason, phase);
     let (severity, message, detail) = (Severity::Fatal, refusal.message, detail(refusal));
     encode::error(out, &ErrorMessage { severity, code, message, detail: detail.as_deref() });
+}
+
+/// Appends the notice that an operation waits for people. It says the same as a refusal would, with nothing decided.
+pub(crate) fn encode_notice(out: &mut BytesMut, waiting: &Refusal) {
+    let detail = detail(waiting);
+    let (severity, message) = (Severity::Notice, waiting.message);
+    encode::error(out, &ErrorMessage { severity, code: "01000", message, detail: detail.as_deref() });
 }
 
 /// The keys of DETAIL, in this order; those without a value are left out.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use countersign_gate::CloseReason;
+use countersign_gate::{CloseReason, ports::Ended};
 use countersign_model::{Reason, Refusal};
 use tokio::{
     sync::watch,
@@ -12,11 +12,13 @@ use tokio::{
 /// Longest session that a deadline can mean; farther ones are brought here.
 const HORIZON: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// The deadline of a session, and the word of the edge.
-#[derive(Debug)]
+/// The deadline of a session, the word of the edge, and the word of an admin.
 pub(crate) struct Stop {
     deadline: Instant,
+    /// Of the connection that an approved operation was given, while there is one.
+    sooner: Option<Instant>,
     ending: watch::Receiver<Option<CloseReason>>,
+    ended: Ended,
     grace: Duration,
     noticed: Option<(CloseReason, Instant)>,
 }
@@ -28,9 +30,14 @@ impl Stop {
         deadline: SystemTime,
         grace: Duration,
         ending: watch::Receiver<Option<CloseReason>>,
+        ended: Ended,
     ) -> Self {
-        let left = deadline.duration_since(SystemTime::now()).unwrap_or_default().min(HORIZON);
-        Self { deadline: Instant::now() + left, ending, grace, noticed: None }
+        Self { deadline: monotonic(deadline), sooner: None, ending, ended, grace, noticed: None }
+    }
+
+    /// Ends at `deadline` if that is sooner, until this is called with `None`.
+    pub(crate) fn limit(&mut self, deadline: Option<SystemTime>) {
+        self.sooner = deadline.map(monotonic);
     }
 
     /// Waits until the session should end. Cancel safe.
@@ -38,22 +45,29 @@ impl Stop {
         if let Some((reason, _)) = self.noticed {
             return reason;
         }
+        let deadline = self.sooner.map_or(self.deadline, |sooner| sooner.min(self.deadline));
         let reason = tokio::select! {
-            () = sleep_until(self.deadline) => CloseReason::Deadline,
+            biased;
+            reason = &mut self.ended => reason,
             reason = told(&mut self.ending) => reason,
+            () = sleep_until(deadline) => CloseReason::Deadline,
         };
         self.noticed = Some((reason, Instant::now()));
         reason
     }
 
-    /// Waits until an operation that still runs has to be cut. Cancel safe.
+    /// Waits until an operation that still runs has to be cut: at once if the session was killed. Cancel safe.
     pub(crate) async fn expired(&mut self) -> CloseReason {
         let reason = self.wanted().await;
-        if let Some((_, since)) = self.noticed {
+        if let Some((_, since)) = self.noticed.filter(|_| reason != CloseReason::Killed) {
             sleep_until(since + self.grace).await;
         }
         reason
     }
+}
+
+fn monotonic(at: SystemTime) -> Instant {
+    Instant::now() + at.duration_since(SystemTime::now()).unwrap_or_default().min(HORIZON)
 }
 
 /// Waits for a reason.
@@ -75,6 +89,7 @@ pub(crate) fn refusal(reason: CloseReason) -> Refusal {
         CloseReason::Lease => {
             Refusal::denied(Reason::DeadlinePassed, "the edge's lease has ended, and its sessions with it")
         }
+        CloseReason::Killed => Refusal::denied(Reason::SessionKilled, "the session was ended by an admin"),
         _ => Refusal::denied(Reason::ShuttingDown, "the edge is shutting down"),
     }
 }
@@ -83,22 +98,39 @@ pub(crate) fn refusal(reason: CloseReason) -> Refusal {
 mod tests {
     use super::*;
 
+    fn never() -> Ended {
+        Box::pin(std::future::pending())
+    }
+
     #[tokio::test]
     async fn a_reason_a_deadline_or_a_lost_sender_ends_it() {
         let later = SystemTime::now() + Duration::from_secs(60);
         let (sender, receiver) = watch::channel(None);
-        let mut stop = Stop::new(later, Duration::ZERO, receiver.clone());
+        let mut stop = Stop::new(later, Duration::ZERO, receiver.clone(), never());
         sender.send_replace(Some(CloseReason::Lease));
         assert_eq!(stop.wanted().await, CloseReason::Lease);
         assert_eq!(stop.expired().await, CloseReason::Lease);
 
         let (sender, receiver) = watch::channel(None);
-        let mut stop = Stop::new(later, Duration::ZERO, receiver);
+        let mut stop = Stop::new(later, Duration::ZERO, receiver, never());
         drop(sender);
         assert_eq!(stop.wanted().await, CloseReason::Drain);
 
         let (_sender, receiver) = watch::channel(None);
-        let mut stop = Stop::new(SystemTime::UNIX_EPOCH, Duration::ZERO, receiver);
+        let mut stop = Stop::new(SystemTime::UNIX_EPOCH, Duration::ZERO, receiver, never());
+        assert_eq!(stop.wanted().await, CloseReason::Deadline);
+    }
+
+    #[tokio::test]
+    async fn a_kill_has_no_grace_and_a_sooner_deadline_counts_while_it_is_set() {
+        let later = SystemTime::now() + Duration::from_secs(3600);
+        let (_sender, receiver) = watch::channel(None);
+        let killed = Box::pin(std::future::ready(CloseReason::Killed));
+        let mut stop = Stop::new(later, Duration::from_secs(3600), receiver.clone(), killed);
+        assert_eq!(stop.expired().await, CloseReason::Killed);
+
+        let mut stop = Stop::new(later, Duration::ZERO, receiver, never());
+        stop.limit(Some(SystemTime::UNIX_EPOCH));
         assert_eq!(stop.wanted().await, CloseReason::Deadline);
     }
 }

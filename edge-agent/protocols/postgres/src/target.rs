@@ -1,12 +1,11 @@
 //! Where a target is, whom its certificate must name, and as whom the edge logs in there.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
-use countersign_model::{Identity, Name};
+use countersign_model::{Identity, Name, Principal};
+use countersign_sql::SearchPath;
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
-
-use crate::SearchPath;
 
 /// The targets of this edge's zone.
 pub trait TargetDirectory {
@@ -27,20 +26,59 @@ pub struct PostgresTarget {
     pub tls: Arc<ClientConfig>,
     /// What sessions are pinned to.
     pub search_path: SearchPath,
-    /// Role of the `standing` identity.
-    pub standing_role: String,
-    /// Role of the `metadata` identity: needs CONNECT and nothing else.
-    pub metadata_role: String,
+    /// As whom the edge logs in.
+    pub roles: Roles,
+    /// Where an approved operation runs.
+    pub approved_on: ApprovedOn,
+}
+
+/// The role of each identity.
+#[derive(Debug, Clone)]
+pub struct Roles {
+    /// For what policy allows alone.
+    pub standing: LoginRole,
+    /// Of the edge's own questions to the catalog: needs CONNECT and nothing else.
+    pub metadata: LoginRole,
+    /// For what people approved; without one nothing can be held, unless it runs on the same connection.
+    pub approved: Option<LoginRole>,
+}
+
+/// Whom an identity logs in as.
+#[derive(Debug, Clone)]
+pub enum LoginRole {
+    /// One role for all callers.
+    One(String),
+    /// A role for each agent, by the name that it is registered under; others have none.
+    PerAgent(HashMap<Name, String>),
+}
+
+impl LoginRole {
+    fn of(&self, principal: &Principal) -> Option<&str> {
+        match self {
+            Self::One(role) => Some(role),
+            Self::PerAgent(roles) => roles.get(principal.agent.as_ref()?).map(String::as_str),
+        }
+    }
+}
+
+/// Where an approved operation runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ApprovedOn {
+    /// On a connection that is logged in for it, as the `approved` identity.
+    OwnConnection,
+    /// On the session's own, as `standing`: the vote gates execution alone.
+    SameConnection,
 }
 
 impl PostgresTarget {
-    /// The role that an identity logs in as; `None` for an identity that this target does not have.
-    pub fn role(&self, identity: Identity) -> Option<&str> {
-        match identity {
-            Identity::Standing => Some(&self.standing_role),
-            Identity::Metadata => Some(&self.metadata_role),
-            Identity::Approved => None,
-        }
+    /// The role that an identity logs in as for a caller; `None` if it has none here.
+    pub fn role(&self, identity: Identity, principal: &Principal) -> Option<&str> {
+        let role = match identity {
+            Identity::Standing => Some(&self.roles.standing),
+            Identity::Metadata => Some(&self.roles.metadata),
+            Identity::Approved => self.roles.approved.as_ref(),
+        };
+        role.and_then(|role| role.of(principal))
     }
 }
 

@@ -1,14 +1,14 @@
 //! The algebra, promise by promise.
 
 use countersign_model::{
-    Action, Fact, OperationContext, PrincipalKind, Reason, Requirement, Resource, Verdict,
+    Action, Decision, Fact, OperationContext, PrincipalKind, Reason, Requirement, Resource, Verdict,
 };
 
 use super::{
     TENANT, agent, column, compile, database, decide, determining, fact, now, operation, principal, select,
     session_of, table, try_compile, unparsed,
 };
-use crate::{MAX_FACTS, MAX_ROLES, MAX_SEGMENT_BYTES};
+use crate::{CompiledPolicies, MAX_FACTS, MAX_ROLES, MAX_SEGMENT_BYTES};
 
 const PERMIT: &str = "permit (principal, action, resource);";
 /// Validates, and fails when it is evaluated: the sum leaves the range of a Long.
@@ -131,6 +131,11 @@ fn holds_collect_every_requirement_once() {
     let Verdict::Hold(hold) = &decision.verdict else { panic!("{decision:?}") };
     assert_eq!(hold.requirements, [requirement("dba", 1), requirement("dba", 2), requirement("privacy", 1)]);
     assert_eq!(determining(&decision), ["b/four", "b/one", "b/three", "b/two"]);
+    assert_eq!(
+        hold.pairs,
+        [select("customers"), select("orders")],
+        "sorted, and without what is allowed anyway"
+    );
     let explained =
         policies.explain(&agent("reader"), &[select("products"), select("orders")], &operation(), now());
     let verdicts: Vec<bool> = explained.pairs.iter().map(|p| p.verdict == Verdict::Allow).collect();
@@ -150,6 +155,62 @@ fn a_hold_needs_every_forbid_liftable_and_something_that_permits() {
     assert!(matches!(decide(&narrow, &[select("orders")]).verdict, Verdict::Hold(_)));
     let with_column = [select("orders"), fact(Action::PostgresSelect, column("orders", "id"))];
     assert_eq!(decide(&narrow, &with_column).verdict, Verdict::Deny(Reason::NotPermitted));
+}
+
+fn decide_approved(policies: &CompiledPolicies, facts: &[Fact], approved: &[Fact]) -> Decision {
+    policies.decide_approved(&agent("reader"), facts, &operation(), approved, now())
+}
+
+#[test]
+fn approved_is_true_for_the_listed_pairs_alone() {
+    let policies =
+        compile(&format!("{PERMIT} {}", held("dba", "@id(\"ask\") forbid (principal, action, resource)")));
+    let (orders, customers) = (select("orders"), select("customers"));
+    let both = [orders.clone(), customers.clone()];
+    assert_eq!(decide_approved(&policies, &both, &both).verdict, Verdict::Allow);
+    for (approved, left) in [(&orders, &customers), (&customers, &orders)] {
+        let decision = decide_approved(&policies, &both, std::slice::from_ref(approved));
+        let Verdict::Hold(hold) = &decision.verdict else { panic!("{decision:?}") };
+        assert_eq!(hold.pairs, std::slice::from_ref(left), "the other pair still waits");
+    }
+    // The same names under another action, schema or column are other pairs.
+    for other in [
+        fact(Action::PostgresInsert, table("public", "orders")),
+        fact(Action::PostgresSelect, table("internal", "orders")),
+        fact(Action::PostgresSelect, column("orders", "id")),
+    ] {
+        let decision = decide_approved(&policies, std::slice::from_ref(&orders), &[other]);
+        assert!(matches!(decision.verdict, Verdict::Hold(_)), "{decision:?}");
+    }
+    // What was approved beside does not matter, and what was not asked is not decided.
+    let alone = decide_approved(&policies, std::slice::from_ref(&orders), &both);
+    assert_eq!(alone.verdict, Verdict::Allow);
+    assert_eq!(decide_approved(&policies, &[], &both).verdict, Verdict::Deny(Reason::NotPermitted));
+}
+
+#[test]
+fn an_approval_lifts_what_asked_for_it_and_grants_nothing() {
+    let ask = held("dba", "forbid (principal, action, resource)");
+    let orders = [select("orders")];
+    for (text, reason) in [
+        (ask.clone(), Reason::NotPermitted),
+        (format!("{PERMIT} {ask} forbid (principal, action, resource is Table);"), Reason::Forbidden),
+        (
+            format!("{PERMIT} {ask} forbid (principal, action, resource) when {{ {FAILS} }};"),
+            Reason::PolicyError,
+        ),
+    ] {
+        let decision = decide_approved(&compile(&text), &orders, &orders);
+        assert_eq!(decision.verdict, Verdict::Deny(reason), "{text}");
+    }
+    let allowed = compile(PERMIT);
+    assert_eq!(decide_approved(&allowed, &orders, &orders), decide_approved(&allowed, &orders, &[]));
+    let holds = compile(&format!("{PERMIT} {ask}"));
+    assert_eq!(
+        decide_approved(&holds, &orders, &[]),
+        decide(&holds, &orders),
+        "with nothing approved they agree"
+    );
 }
 
 #[test]

@@ -176,6 +176,24 @@ fn expected(
     (word.to_owned(), said)
 }
 
+/// The word once people have approved the pair; `None` where nothing permits it.
+fn expected_approved(
+    policies: &CompiledPolicies,
+    session: &SessionFacts,
+    fact: &Fact,
+    in_transaction: bool,
+) -> Option<&'static str> {
+    let response = over_all(policies, session, fact, in_transaction, true);
+    if response.diagnostics().errors().next().is_some() {
+        return Some("policy_error");
+    }
+    if response.decision() == CedarDecision::Allow {
+        return Some("allow");
+    }
+    // Every forbid that speaks now is one that an approval does not lift.
+    response.diagnostics().reason().next().map(|_| "forbidden")
+}
+
 fn word(verdict: &Verdict) -> &'static str {
     match verdict {
         Verdict::Allow => "allow",
@@ -205,6 +223,14 @@ proptest! {
             let (expected, expected_said) = expected(&policies, session, &fact, in_transaction);
             prop_assert_eq!(word(&decision.verdict), expected, "{:?} {}", fact, text);
             prop_assert_eq!(said, expected_said, "{:?} {}", fact, text);
+            let pair = std::slice::from_ref(&fact);
+            let approved = policies.decide_approved(session, pair, &operation, pair, now());
+            let expected = expected_approved(&policies, session, &fact, in_transaction);
+            let expected = expected.unwrap_or(match fact.action {
+                Action::Unparsed => "unparsed",
+                _ => "not_permitted",
+            });
+            prop_assert_eq!(word(&approved.verdict), expected, "approved {:?} {}", fact, text);
         }
     }
 }

@@ -1,5 +1,5 @@
 use super::*;
-use countersign_sql::{Limits, analyse};
+use crate::{Limits, analyse};
 
 fn found(kind: Kind, place: usize, texts: [&str; 4]) -> Found {
     let [schema, name, first, second] = texts.map(str::to_owned);

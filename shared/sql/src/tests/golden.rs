@@ -38,10 +38,11 @@ pub(super) fn render(sql: &[u8]) -> String {
 }
 
 fn line(s: &Statement) -> String {
+    let temporary = if s.temporary { "; temporary" } else { "" };
     if let Some(reason) = s.unparsed {
-        let bare = Statement { unparsed: None, ..s.clone() };
+        let bare = Statement { unparsed: None, temporary: false, ..s.clone() };
         assert_eq!(line(&bare), s.kind.as_str(), "an unparsed statement has no facts");
-        return format!("{} unparsed {}", s.kind, reason.as_str());
+        return format!("{} unparsed {}{temporary}", s.kind, reason.as_str());
     }
     let mut parts = vec![s.kind.to_string()];
     for relation in &s.relations {
@@ -88,7 +89,7 @@ fn line(s: &Statement) -> String {
     if s.highest_parameter > 0 {
         parts.push(format!("${}", s.highest_parameter));
     }
-    parts.join("; ")
+    parts.join("; ") + temporary
 }
 
 fn control(control: &TransactionControl) -> String {

@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, BytesMut};
 
-use super::{PROTOCOL_3_0, backend::Status};
+use super::{PROTOCOL_3_0, backend::Status, startup::CancelKey};
 
 /// Severity of an `ErrorResponse` or `NoticeResponse`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub(crate) enum Severity {
     Error,
     /// The session ends.
     Fatal,
+    /// Nothing is wrong.
+    Notice,
 }
 
 impl Severity {
@@ -18,11 +20,12 @@ impl Severity {
         match self {
             Self::Error => "ERROR",
             Self::Fatal => "FATAL",
+            Self::Notice => "NOTICE",
         }
     }
 }
 
-/// An `ErrorResponse` of ours.
+/// An `ErrorResponse` or `NoticeResponse` of ours.
 pub(crate) struct ErrorMessage<'a> {
     pub(crate) severity: Severity,
     pub(crate) code: &'a str,
@@ -30,9 +33,10 @@ pub(crate) struct ErrorMessage<'a> {
     pub(crate) detail: Option<&'a str>,
 }
 
-/// `ErrorResponse`.
+/// `ErrorResponse`, or `NoticeResponse` where that is the severity.
 pub(crate) fn error(out: &mut BytesMut, error: &ErrorMessage<'_>) {
-    framed(out, b'E', |out| {
+    let kind = if error.severity == Severity::Notice { b'N' } else { b'E' };
+    framed(out, kind, |out| {
         for (field, value) in [
             (b'S', Some(error.severity.as_str())),
             (b'V', Some(error.severity.as_str())),
@@ -47,6 +51,19 @@ pub(crate) fn error(out: &mut BytesMut, error: &ErrorMessage<'_>) {
         }
         out.put_u8(0);
     });
+}
+
+/// `BackendKeyData`.
+pub(crate) fn key_data(out: &mut BytesMut, key: CancelKey) {
+    framed(out, b'K', |out| {
+        out.put_u32(key.process);
+        out.put_u32(key.secret);
+    });
+}
+
+/// `CommandComplete`.
+pub(crate) fn complete(out: &mut BytesMut, tag: &str) {
+    framed(out, b'C', |out| string(out, tag.as_bytes()));
 }
 
 /// `ReadyForQuery`.

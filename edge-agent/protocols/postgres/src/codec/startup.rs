@@ -1,5 +1,7 @@
 //! What a client sends before it is known: one of four packets without a type byte, then its password.
 
+use std::fmt;
+
 use bytes::BytesMut;
 use countersign_model::Secret;
 use zeroize::Zeroize;
@@ -22,10 +24,25 @@ pub(crate) enum Opening {
     Tls,
     /// `GSSENCRequest`.
     GssEncryption,
-    /// `CancelRequest`.
-    Cancel,
+    /// `CancelRequest`, with the key of the session that it is for.
+    Cancel(CancelKey),
     /// `StartupMessage`.
     Startup(StartupPacket),
+}
+
+/// What `BackendKeyData` gave to a client, and what its request to cancel shows.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct CancelKey {
+    /// The number that a client takes for a process id.
+    pub(crate) process: u32,
+    /// What nobody else knows.
+    pub(crate) secret: u32,
+}
+
+impl fmt::Debug for CancelKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CancelKey({})", self.process)
+    }
 }
 
 /// The parameters of a `StartupMessage`, in the order given.
@@ -54,7 +71,11 @@ pub(crate) fn take_opening(buffer: &mut BytesMut) -> Result<Option<Opening>, Mal
         TLS_REQUEST | GSS_REQUEST if length != 8 => Err(Malformed::Length),
         TLS_REQUEST => Ok(Some(Opening::Tls)),
         GSS_REQUEST => Ok(Some(Opening::GssEncryption)),
-        CANCEL_REQUEST => Ok(Some(Opening::Cancel)),
+        CANCEL_REQUEST if length != 16 => Err(Malformed::Length),
+        CANCEL_REQUEST => {
+            let key = word(body, 0).zip(word(body, 4)).ok_or(Malformed::Length)?;
+            Ok(Some(Opening::Cancel(CancelKey { process: key.0, secret: key.1 })))
+        }
         version => {
             Ok(Some(Opening::Startup(StartupPacket { version, parameters: parameters(version, body)? })))
         }
@@ -133,7 +154,10 @@ mod tests {
     fn requests_are_told_apart_and_have_no_body() {
         assert_eq!(take_opening(&mut packet(TLS_REQUEST, b"")), Ok(Some(Opening::Tls)));
         assert_eq!(take_opening(&mut packet(GSS_REQUEST, b"")), Ok(Some(Opening::GssEncryption)));
-        assert_eq!(take_opening(&mut packet(CANCEL_REQUEST, &[0; 8])), Ok(Some(Opening::Cancel)));
+        let key = CancelKey { process: 1, secret: 2 };
+        let mut cancel = packet(CANCEL_REQUEST, &[0, 0, 0, 1, 0, 0, 0, 2]);
+        assert_eq!(take_opening(&mut cancel), Ok(Some(Opening::Cancel(key))));
+        assert_eq!(take_opening(&mut packet(CANCEL_REQUEST, &[0; 12])), Err(Malformed::Length));
         assert_eq!(take_opening(&mut packet(TLS_REQUEST, b"x")), Err(Malformed::Length));
     }
 

@@ -89,12 +89,14 @@ impl DialError {
 /// What a login asks for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Login<'a> {
-    /// Where and as whom.
+    /// Where.
     pub(crate) target: &'a PostgresTarget,
+    /// As whom: the role that the target gives to the identity of the permit.
+    pub(crate) role: &'a str,
     /// Value for `search_path`.
     pub(crate) search_path: &'a str,
-    /// Settings of the client, from its closed list.
-    pub(crate) settings: &'a [(&'static str, String)],
+    /// Settings of the client, from closed lists.
+    pub(crate) settings: &'a [(String, String)],
     /// For connecting, and again for logging in.
     pub(crate) patience: Duration,
 }
@@ -113,19 +115,18 @@ pub(crate) async fn dial(
     credential: Credential,
 ) -> Result<(Line, Greeting), DialError> {
     let identity = permit.identity();
-    let role = login.target.role(identity).ok_or(DialError::Identity)?;
     if credential.identity() != identity {
         return Err(DialError::Identity);
     }
     let mut stream = within(login.patience, secure(login.target)).await?;
     let mut inlet = Inlet::new();
-    let entering = enter(&mut stream, &mut inlet, login, role, credential);
+    let entering = enter(&mut stream, &mut inlet, login, credential);
     let greeting = within(login.patience, entering).await?;
     let pins = Pins::of(greeting.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     if !pins.are_complete() {
         return Err(DialError::Unpinned);
     }
-    Ok((Line { stream, inlet, outgoing: BytesMut::new(), identity, pins, prepared: None }, greeting))
+    Ok((Line { stream, inlet, outgoing: BytesMut::new(), identity, pins, prepared: Vec::new() }, greeting))
 }
 
 async fn within<T>(
@@ -178,11 +179,10 @@ async fn enter(
     stream: &mut TlsStream<TcpStream>,
     inlet: &mut Inlet,
     login: Login<'_>,
-    role: &str,
     credential: Credential,
 ) -> Result<Greeting, DialError> {
-    let mut parameters = vec![("user", role), ("database", &*login.target.database)];
-    parameters.extend(login.settings.iter().map(|(name, value)| (*name, value.as_str())));
+    let mut parameters = vec![("user", login.role), ("database", &*login.target.database)];
+    parameters.extend(login.settings.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     // Last, so that they stand whatever comes before.
     parameters.extend([
         ("client_encoding", "UTF8"),

@@ -1,18 +1,20 @@
 //! The way back: the target's reply in batches, each masked and recorded before the client sees a byte of it.
 
-use countersign_gate::{Batch, InFlight, ports::Ports};
+use countersign_gate::{Batch, Completion, InFlight, ports::Ports};
 use countersign_model::Refusal;
 
 use super::{Driver, ending::Ending};
 use crate::{
+    codec::backend::Status,
     line::LineError,
     reply::{Broken, Reply, Taken},
 };
 
 impl<P: Ports> Driver<'_, P> {
     /// Writes the operation that was queued and relays its reply to the end. Whatever else happens, the operation's
-    /// outcome is recorded: as what it was, or as unknown.
-    pub(super) async fn relay(&mut self, mut in_flight: InFlight) -> Result<(), Ending> {
+    /// outcome is recorded: as what it was, or as unknown. Returns what the target said of the transaction, and of the
+    /// operation.
+    pub(super) async fn relay(&mut self, mut in_flight: InFlight) -> Result<(Status, Completion), Ending> {
         let mut reply = Reply::to_query(self.limits.max_message);
         let last = match self.until_last(&mut in_flight, &mut reply).await {
             Ok(last) => last,
@@ -24,8 +26,8 @@ impl<P: Ports> Driver<'_, P> {
         let batch = in_flight.mask(Batch::new(last.bytes, last.rows)).map_err(sent_and_refused)?;
         let finished = self.session.finish(in_flight, batch, &reply.completion).await;
         let recorded = finished.map_err(sent_and_refused)?;
-        self.status = last.end.unwrap_or_default();
-        self.write(&recorded.into_bytes()).await
+        self.write(&recorded.into_bytes()).await?;
+        Ok((last.end.unwrap_or_default(), reply.completion))
     }
 
     /// Relays all batches but the last, which is returned.

@@ -2,6 +2,7 @@
 //! happens is written to one timeline, so that the tests can say what came before what.
 
 mod agent;
+mod held;
 mod ports;
 mod upstream;
 
@@ -16,6 +17,7 @@ struct World {
     ports: Arc<FakePorts>,
     script: Script,
     limits: Limits,
+    cancels: Arc<Cancels>,
 }
 
 impl World {
@@ -23,7 +25,7 @@ impl World {
         let timeline = Timeline::default();
         let ports = Arc::new(FakePorts::new(timeline.clone()));
         let limits = Limits { grace: std::time::Duration::from_millis(50), ..Limits::default() };
-        Self { timeline, ports, script: Script::default(), limits }
+        Self { timeline, ports, script: Script::default(), limits, cancels: Arc::default() }
     }
 
     /// Runs `story` with the address of the edge and the switch that ends its sessions.
@@ -45,7 +47,8 @@ impl World {
                         (edge.clone(), upstream::Only(target.clone()), ending.clone());
                     tokio::task::spawn_local(async move {
                         let tls = upstream::server_config();
-                        serve(tcp, tls, edge.ports.clone(), &target, &edge.limits, ending).await;
+                        serve(tcp, tls, edge.ports.clone(), &target, &edge.limits, &edge.cancels, ending)
+                            .await;
                     });
                 }
             });
@@ -83,7 +86,7 @@ async fn a_statement_is_recorded_then_sent_then_recorded_then_answered() {
                     "target Parse",
                     "outcome Done tags=[\"SELECT 1\"] rows=1",
                     "intent query standing: select * from orders [postgres:select]",
-                    "target Query: select * from orders",
+                    "target app Query: select * from orders",
                     "outcome Done tags=[\"SELECT 3\"] rows=3",
                     "close client",
                 ]
@@ -118,8 +121,8 @@ async fn a_refused_statement_puts_nothing_on_the_wire() {
             let long = format!("select '{}'", "x".repeat(2 << 20));
             assert_eq!(agent.query(&long).await[0].field(b'C'), "54000");
             assert_eq!(tags(&agent.query("select 1").await), "TDCZ");
-            let sent = world.timeline.containing("target Query");
-            assert_eq!(sent, ["target Query: select 1"]);
+            let sent = world.timeline.containing(" Query: ");
+            assert_eq!(sent, ["target app Query: select 1"]);
             assert_eq!(world.timeline.containing("refusal").len(), 5);
         })
         .await;
@@ -135,10 +138,14 @@ async fn a_refusal_inside_a_transaction_fails_it_on_the_target_too() {
             assert_eq!(tags(&heard), "EZ");
             assert_eq!(heard[1].body, b"E");
             assert_eq!(heard[0].field(b'C'), "42501");
-            // Once failed, nothing more has to be sent to keep it so.
+            // The client was told of its BEGIN at once; the target hears of it with what fails it. Once failed, nothing
+            // more has to be sent to keep it so.
             assert_eq!(agent.query("delete from orders").await[1].body, b"E");
-            let sent = world.timeline.containing("target Query");
-            assert_eq!(sent, ["target Query: begin", "target Query: countersign refused an operation"]);
+            let sent = world.timeline.containing(" Query: ");
+            assert_eq!(
+                sent,
+                ["target app Query: begin", "target app Query: countersign refused an operation"]
+            );
         })
         .await;
 }
@@ -158,7 +165,7 @@ async fn the_extended_protocol_is_refused_until_sync() {
             assert_eq!(heard[0].field(b'C'), "0A000");
             agent.send(b'F', b"whatever").await;
             assert_eq!(tags(&agent.until_ready().await), "EZ");
-            assert!(world.timeline.containing("target Query").is_empty());
+            assert!(world.timeline.containing(" Query: ").is_empty());
             assert_eq!(
                 world.timeline.containing("refusal"),
                 ["refusal Unsupported: delete from orders", "refusal Unsupported: FunctionCall"]
@@ -222,7 +229,7 @@ async fn the_edge_ends_sessions_idle_or_busy() {
                 let mut agent = Agent::login(edge).await.unwrap();
                 if let Some(text) = text {
                     agent.send(b'Q', format!("{text}\0").as_bytes()).await;
-                    world.timeline.wait_for("target Query: select 'hang'").await;
+                    world.timeline.wait_for("target app Query: select 'hang'").await;
                 }
                 switch.send_replace(Some(CloseReason::Drain));
                 let last = agent.until_ready().await.pop().unwrap();
@@ -244,7 +251,7 @@ async fn a_client_that_leaves_ends_its_operation() {
         .tell(|world, edge, _switch| async move {
             let mut agent = Agent::login(edge).await.unwrap();
             agent.send(b'Q', b"select 'hang'\0").await;
-            world.timeline.wait_for("target Query: select 'hang'").await;
+            world.timeline.wait_for("target app Query: select 'hang'").await;
             drop(agent);
             world.timeline.wait_for("close client").await;
             assert_eq!(world.timeline.containing("outcome Unknown").len(), 1);

@@ -31,6 +31,8 @@ impl Heard {
 
 pub(super) struct Agent {
     stream: TlsStream<TcpStream>,
+    /// Body of `BackendKeyData`.
+    pub(super) key: Vec<u8>,
 }
 
 impl Agent {
@@ -51,7 +53,7 @@ impl Agent {
         let tls = verify_with(upstream::ca().as_bytes()).unwrap();
         let name = ServerName::try_from("localhost").unwrap();
         let stream = TlsConnector::from(tls).connect(name, tcp).await.unwrap();
-        let mut agent = Self { stream };
+        let mut agent = Self { stream, key: Vec::new() };
         let mut startup = BytesMut::new();
         let parameters = [("user", "ada"), ("database", database), ("options", options)];
         encode::startup(&mut startup, parameters.into_iter());
@@ -63,6 +65,9 @@ impl Agent {
         assert_eq!((asked.kind, asked.body.as_slice()), (b'R', &[0, 0, 0, 3][..]));
         agent.send(b'p', format!("{token}\0").as_bytes()).await;
         let mut last = agent.until_ready().await;
+        if let Some(key) = last.iter().find(|message| message.kind == b'K') {
+            agent.key.clone_from(&key.body);
+        }
         if last.last().unwrap().kind == b'E' { Err(last.pop().unwrap()) } else { Ok(agent) }
     }
 

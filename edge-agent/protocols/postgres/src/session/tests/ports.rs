@@ -1,18 +1,27 @@
-//! Ports in memory: they let in `good`, deny DELETE, and write down what they are asked.
+//! Ports in memory: they let in `good`, deny DELETE, hold UPDATE, and write down what they are asked. People answer
+//! when the test has them do so.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
 use countersign_gate::{
     CloseReason, Entry, OpenRequest,
-    ports::{Authority, Credential, Decider, Journal, JournalError, Ports, Position, Recorder},
+    ports::{
+        Approvals, Authority, Credential, Decider, Ended, Journal, JournalError, Ports, Position, Question,
+        Recorder, Requested, Withdrawal,
+    },
 };
 use countersign_model::{
-    Action, Decision, Durability, Fact, Identity, Obligations, OperationContext, OperationId, Principal,
-    PrincipalKind, Reason, RecordingId, Refusal, Secret, SessionFacts, SessionId, Verdict,
+    Action, ApprovalId, ApprovalOutcome, ApprovalState, Decision, Durability, Fact, Hold, Identity,
+    Obligations, OperationContext, OperationId, OperationToSign, Principal, PrincipalKind, Reason,
+    RecordingId, Refusal, Requirement, Resource, Secret, SessionFacts, SessionId, Verdict,
 };
+use tokio::sync::watch;
 
 /// What happened, in order.
 #[derive(Clone, Default)]
@@ -40,20 +49,107 @@ impl Timeline {
 
 pub(super) struct FakePorts {
     timeline: Timeline,
+    /// What people decided of the approval that waits, once they have.
+    decision: watch::Sender<Option<ApprovalState>>,
+    asked: Mutex<Option<ApprovalOutcome>>,
+    killed: watch::Sender<bool>,
+    /// Mints of the approved identity fail.
+    pub(super) no_mint: AtomicBool,
 }
 
 impl FakePorts {
     pub(super) fn new(timeline: Timeline) -> Self {
-        Self { timeline }
+        let (decision, killed) = (watch::Sender::new(None), watch::Sender::new(false));
+        Self { timeline, decision, asked: Mutex::default(), killed, no_mint: AtomicBool::new(false) }
+    }
+
+    /// People decide about what waits, or about what will be asked next.
+    pub(super) fn decide(&self, state: ApprovalState) {
+        self.decision.send_replace(Some(state));
+    }
+
+    /// An admin ends every session.
+    pub(super) fn kill(&self) {
+        self.killed.send_replace(true);
+    }
+}
+
+fn public_orders(resource: &Resource) -> bool {
+    matches!(resource, Resource::Table { table, .. } if **table == *"orders")
+}
+
+impl Approvals for FakePorts {
+    async fn request(&self, session: &SessionFacts, question: Question<'_>) -> Result<Requested, Refusal> {
+        let approval = ApprovalId::generate();
+        let pairs = [Fact {
+            action: Action::PostgresUpdate,
+            resource: Resource::Table {
+                database: "shop".into(),
+                schema: "public".into(),
+                table: "orders".into(),
+            },
+        }];
+        let digest = OperationToSign::query(
+            &session.principal,
+            &session.target,
+            question.identity,
+            question.payload,
+            question.resolution,
+            &pairs,
+            question.attached,
+        );
+        self.timeline.add(format!(
+            "asked {} as {} after {:?} with {:?}",
+            String::from_utf8_lossy(question.payload),
+            question.resolution.role,
+            question.resolution.preamble,
+            question.resolution.settings,
+        ));
+        *self.asked.lock().unwrap() = Some(ApprovalOutcome {
+            approval,
+            session: session.session,
+            operation: question.operation,
+            digest: digest.digest(),
+            state: ApprovalState::Approved,
+            pairs: pairs.to_vec(),
+            use_until: None,
+        });
+        let expires_in = Duration::from_secs(600);
+        Ok(Requested { approval, expires_at: SystemTime::now() + expires_in, expires_in })
+    }
+
+    async fn outcome(&self, _: ApprovalId) -> ApprovalOutcome {
+        let mut decision = self.decision.subscribe();
+        let decided = decision.wait_for(Option::is_some).await.unwrap().unwrap();
+        self.decision.send_replace(None);
+        let asked = self.asked.lock().unwrap().clone().unwrap();
+        match decided {
+            ApprovalState::Approved => asked,
+            state => ApprovalOutcome { state, pairs: Vec::new(), ..asked },
+        }
+    }
+
+    async fn consume(&self, _: SessionId, _: ApprovalId, _: OperationId) -> Result<(), Refusal> {
+        self.timeline.add("consumed");
+        Ok(())
+    }
+
+    fn withdraw(&self, _: SessionId, _: ApprovalId, why: Withdrawal, word: &'static str) {
+        self.timeline.add(format!("withdrawn {why:?} {word}"));
     }
 }
 
 impl Ports for FakePorts {
     type Authority = Self;
+    type Approvals = Self;
     type Decider = Self;
     type Recorder = Self;
 
     fn authority(&self) -> &Self {
+        self
+    }
+
+    fn approvals(&self) -> &Self {
         self
     }
 
@@ -91,7 +187,25 @@ impl Authority for FakePorts {
         })
     }
 
-    async fn mint(&self, _: SessionId, identity: Identity, _: OperationId) -> Result<Credential, Refusal> {
+    fn ended(&self, _: SessionId) -> Ended {
+        let mut killed = self.killed.subscribe();
+        Box::pin(async move {
+            killed.wait_for(|killed| *killed).await.unwrap();
+            CloseReason::Killed
+        })
+    }
+
+    async fn mint(
+        &self,
+        _: SessionId,
+        identity: Identity,
+        _: OperationId,
+        approval: Option<ApprovalId>,
+    ) -> Result<Credential, Refusal> {
+        assert_eq!(approval.is_some(), identity == Identity::Approved);
+        if identity == Identity::Approved && self.no_mint.load(Ordering::Relaxed) {
+            return Err(Refusal::denied(Reason::MintFailed, "no"));
+        }
         self.timeline.add(format!("mint {}", identity.as_str()));
         let token = Secret::new(format!("token-{}", identity.as_str()));
         Ok(Credential::new(identity, token, SystemTime::now() + Duration::from_secs(600)))
@@ -101,10 +215,28 @@ impl Authority for FakePorts {
 }
 
 impl Decider for FakePorts {
-    fn decide(&self, _: &SessionFacts, facts: &[Fact], _: &OperationContext) -> Decision {
+    fn decide_approved(
+        &self,
+        _: &SessionFacts,
+        facts: &[Fact],
+        _: &OperationContext,
+        approved: &[Fact],
+    ) -> Decision {
         let denied = |fact: &Fact| matches!(fact.action, Action::PostgresDelete | Action::Unparsed);
-        let verdict =
-            if facts.iter().any(denied) { Verdict::Deny(Reason::NotPermitted) } else { Verdict::Allow };
+        let held: Vec<Fact> = facts
+            .iter()
+            .filter(|fact| fact.action == Action::PostgresUpdate && public_orders(&fact.resource))
+            .filter(|fact| !approved.contains(fact))
+            .cloned()
+            .collect();
+        let requirements = vec![Requirement { group: "dba".into(), quorum: 1 }];
+        let verdict = if facts.iter().any(denied) {
+            Verdict::Deny(Reason::NotPermitted)
+        } else if held.is_empty() {
+            Verdict::Allow
+        } else {
+            Verdict::Hold(Hold { requirements, pairs: held })
+        };
         Decision {
             verdict,
             obligations: Obligations::default(),
@@ -139,11 +271,13 @@ impl Journal for FakeJournal {
 fn shown(entry: &Entry<'_>) -> String {
     let text = |payload: &[u8]| String::from_utf8_lossy(payload).into_owned();
     match entry {
-        Entry::Intent { kind, identity, payload, facts, .. } if kind.as_str() == "query" => {
+        Entry::Intent { kind, identity, payload, facts, preamble, .. } if kind.as_str() == "query" => {
             let mut actions: Vec<_> = facts.iter().map(|fact| fact.action.as_str()).collect();
             actions.dedup();
-            format!("intent query {}: {} [{}]", identity.as_str(), text(payload), actions.join(" "))
+            let steps: String = preamble.iter().map(|step| step.text() + "; ").collect();
+            format!("intent query {}: {steps}{} [{}]", identity.as_str(), text(payload), actions.join(" "))
         }
+        Entry::Hold { payload, .. } => format!("hold {}", text(payload)),
         Entry::Intent { kind, identity, .. } => format!("intent {} {}", kind.as_str(), identity.as_str()),
         Entry::Refusal { payload, reason, .. } => format!("refusal {reason:?}: {}", text(payload)),
         Entry::Reply { rows, .. } => format!("reply rows={rows}"),

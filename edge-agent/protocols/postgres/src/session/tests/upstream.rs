@@ -1,9 +1,13 @@
 //! A target that follows a script: it speaks enough of the protocol to be logged in to and asked.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicU8, Ordering},
+};
 
 use bytes::{BufMut, BytesMut};
 use countersign_model::Name;
+use countersign_sql::SearchPath;
 use rustls::{ServerConfig, crypto::aws_lc_rs};
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::{
@@ -14,7 +18,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use super::ports::Timeline;
 use crate::{
-    PostgresTarget, SearchPath, TargetDirectory,
+    ApprovedOn, LoginRole, PostgresTarget, Roles, TargetDirectory,
     codec::encode::{self, ErrorMessage, Severity, framed},
     verify_with,
 };
@@ -28,11 +32,25 @@ pub(super) struct Script {
     pub(super) ask_twice: bool,
     pub(super) refuse: bool,
     pub(super) encoding: &'static str,
+    pub(super) approved_on: ApprovedOn,
+    /// What the target says of the isolation of a transaction.
+    pub(super) isolation: &'static str,
+    /// The definition of `orders`, as 32 times this byte.
+    pub(super) definition: Arc<AtomicU8>,
 }
 
 impl Default for Script {
     fn default() -> Self {
-        Self { tls: true, method: 3, ask_twice: false, refuse: false, encoding: "UTF8" }
+        Self {
+            tls: true,
+            method: 3,
+            ask_twice: false,
+            refuse: false,
+            encoding: "UTF8",
+            approved_on: ApprovedOn::OwnConnection,
+            isolation: "read committed",
+            definition: Arc::default(),
+        }
     }
 }
 
@@ -70,9 +88,10 @@ pub(super) fn server_config() -> Arc<ServerConfig> {
 pub(super) async fn start(script: Script, timeline: Timeline) -> Arc<PostgresTarget> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
+    let accepting = script.clone();
     tokio::task::spawn_local(async move {
         while let Ok((tcp, _)) = listener.accept().await {
-            tokio::task::spawn_local(converse(tcp, script.clone(), timeline.clone()));
+            tokio::task::spawn_local(converse(tcp, accepting.clone(), timeline.clone()));
         }
     });
     Arc::new(PostgresTarget {
@@ -81,8 +100,12 @@ pub(super) async fn start(script: Script, timeline: Timeline) -> Arc<PostgresTar
         database: "shop".into(),
         tls: verify_with(ca().as_bytes()).unwrap(),
         search_path: SearchPath::default(),
-        standing_role: "app".into(),
-        metadata_role: "meta".into(),
+        roles: Roles {
+            standing: LoginRole::One("app".into()),
+            metadata: LoginRole::One("meta".into()),
+            approved: Some(LoginRole::One("boss".into())),
+        },
+        approved_on: script.approved_on,
     })
 }
 
@@ -102,7 +125,9 @@ async fn converse(mut tcp: TcpStream, script: Script, timeline: Timeline) {
         return;
     }
     let Ok(stream) = TlsAcceptor::from(server_config()).accept(tcp).await else { return };
-    let _ = Target { stream, script, timeline, status: b'I' }.serve().await;
+    let _ = Target { stream, script, timeline, status: b'I', user: String::new(), asked: String::new() }
+        .serve()
+        .await;
 }
 
 struct Target {
@@ -110,6 +135,10 @@ struct Target {
     script: Script,
     timeline: Timeline,
     status: u8,
+    /// Who logged in.
+    user: String,
+    /// Name of the prepared question that was bound last.
+    asked: String,
 }
 
 impl Target {
@@ -119,6 +148,7 @@ impl Target {
         self.stream.read_exact(&mut startup).await?;
         let words: Vec<_> = startup[4..].split(|&byte| byte == 0).map(String::from_utf8_lossy).collect();
         let user = words[1].to_string();
+        self.user.clone_from(&user);
         if !self.log_in(&user).await? {
             return Ok(());
         }
@@ -127,14 +157,20 @@ impl Target {
             let text = String::from_utf8_lossy(body.strip_suffix(b"\0").unwrap_or(&body)).into_owned();
             let out = match kind {
                 b'Q' => {
-                    self.timeline.add(format!("target Query: {text}"));
+                    self.timeline.add(format!("target {} Query: {text}", self.user));
                     self.query(&text)
                 }
                 b'P' => {
                     self.timeline.add("target Parse");
                     continue;
                 }
-                b'S' => Some(orders_is_a_table()),
+                b'B' => {
+                    // Portal and statement, each with its terminator.
+                    self.asked = text.split('\0').nth(1).unwrap_or_default().to_owned();
+                    continue;
+                }
+                b'S' if self.asked == "names" => Some(orders_is_a_table()),
+                b'S' => Some(orders_is_defined(self.script.definition.load(Ordering::Relaxed))),
                 b'X' => return Ok(()),
                 _ => continue,
             };
@@ -187,9 +223,22 @@ impl Target {
     fn query(&mut self, text: &str) -> Option<BytesMut> {
         let mut out = BytesMut::new();
         match text {
-            "begin" => {
+            "begin" | "begin; select 1" => {
                 self.status = b'T';
                 framed(&mut out, b'C', |out| out.put_slice(b"BEGIN\0"));
+            }
+            "rollback" | "ROLLBACK" | "commit" => {
+                self.status = b'I';
+                let tag = format!("{}\0", text.to_uppercase());
+                framed(&mut out, b'C', |out| out.put_slice(tag.as_bytes()));
+            }
+            "SHOW transaction_isolation" => {
+                framed(&mut out, b'T', |out| {
+                    out.put_slice(b"\0\x01transaction_isolation\0");
+                    out.put_slice(&[0; 18]);
+                });
+                row(&mut out, &[self.script.isolation]);
+                framed(&mut out, b'C', |out| out.put_slice(b"SHOW\0"));
             }
             "countersign refused an operation" => {
                 self.status = b'E';
@@ -237,7 +286,18 @@ fn row(out: &mut BytesMut, values: &[&str]) {
     });
 }
 
-/// The answer to any question to the catalog.
+/// The answer to the question for definitions.
+fn orders_is_defined(definition: u8) -> BytesMut {
+    let mut out = BytesMut::new();
+    framed(&mut out, b'1', |_| {});
+    framed(&mut out, b'2', |_| {});
+    row(&mut out, &["relation", "16385", &format!("{definition:02x}").repeat(32)]);
+    framed(&mut out, b'C', |out| out.put_slice(b"SELECT 1\0"));
+    framed(&mut out, b'Z', |out| out.put_u8(b'I'));
+    out
+}
+
+/// The answer to the question for meanings.
 fn orders_is_a_table() -> BytesMut {
     let mut out = BytesMut::new();
     framed(&mut out, b'1', |_| {});

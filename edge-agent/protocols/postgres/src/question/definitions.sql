@@ -1,0 +1,75 @@
+-- What objects are defined as, so that a change between two moments shows.
+--
+-- $1 $2 schema and name of relations, $3 $4 of functions (all overloads). One row for each that exists: its class, its
+-- oid, and a SHA-256 over everything that decides what using it does: columns with defaults, constraints, the text of
+-- rules and views, row policies, triggers and the functions that they call; and the same of every relation that a view
+-- is made of and every partition, however deep.
+WITH RECURSIVE reached (root, oid) AS (
+    SELECT c.oid, c.oid
+    FROM unnest($1, $2) AS r (schema, name)
+    JOIN pg_namespace n ON n.nspname = r.schema
+    JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = r.name
+    UNION
+    SELECT reached.root, next.oid
+    FROM reached
+    CROSS JOIN LATERAL (
+        SELECT d.refobjid AS oid
+        FROM pg_rewrite w
+        JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
+            AND d.refclassid = 'pg_class'::regclass
+        WHERE w.ev_class = reached.oid
+        UNION ALL
+        SELECT i.inhrelid FROM pg_inherits i WHERE i.inhparent = reached.oid
+    ) AS next
+),
+called (root, oid) AS (
+    SELECT r.root, t.tgfoid FROM reached r JOIN pg_trigger t ON t.tgrelid = r.oid AND NOT t.tgisinternal
+    UNION
+    SELECT r.root, d.refobjid
+    FROM reached r
+    JOIN pg_rewrite w ON w.ev_class = r.oid
+    JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid AND d.refclassid = 'pg_proc'::regclass
+),
+functions (root, class, oid) AS (
+    SELECT p.oid, 'function', p.oid
+    FROM unnest($3, $4) AS f (schema, name)
+    JOIN pg_namespace n ON n.nspname = f.schema
+    JOIN pg_proc p ON p.pronamespace = n.oid AND p.proname = f.name
+    UNION ALL
+    SELECT root, 'relation', oid FROM called
+),
+pieces (class, root, piece) AS (
+    SELECT 'relation', r.root, jsonb_build_array('relation', c.oid, c.relname, c.relnamespace::oid, c.relkind, c.relowner,
+        c.relrowsecurity, c.relforcerowsecurity, c.reloptions::text)::text
+    FROM reached r JOIN pg_class c ON c.oid = r.oid
+    UNION ALL
+    SELECT 'relation', r.root, jsonb_build_array('column', a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod,
+        a.attnotnull, a.attisdropped, a.attgenerated, a.attidentity, d.adbin::text)::text
+    FROM reached r
+    JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0
+    LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+    UNION ALL
+    SELECT 'relation', r.root, jsonb_build_array('constraint', k.oid, k.conname, k.contype, k.confrelid, k.confupdtype,
+        k.confdeltype, k.conkey::text, k.confkey::text, k.conbin::text)::text
+    FROM reached r JOIN pg_constraint k ON k.conrelid = r.oid OR k.confrelid = r.oid
+    UNION ALL
+    SELECT 'relation', r.root, jsonb_build_array('rule', w.ev_class, w.rulename, w.ev_type, w.ev_enabled, w.is_instead,
+        w.ev_qual::text, w.ev_action::text)::text
+    FROM reached r JOIN pg_rewrite w ON w.ev_class = r.oid
+    UNION ALL
+    SELECT 'relation', r.root, jsonb_build_array('policy', y.polrelid, y.polname, y.polcmd, y.polpermissive,
+        y.polroles::text, y.polqual::text, y.polwithcheck::text)::text
+    FROM reached r JOIN pg_policy y ON y.polrelid = r.oid
+    UNION ALL
+    SELECT 'relation', r.root, jsonb_build_array('trigger', t.tgrelid, t.tgname, t.tgfoid, t.tgtype, t.tgenabled,
+        t.tgattr::text, encode(t.tgargs, 'hex'), t.tgqual::text)::text
+    FROM reached r JOIN pg_trigger t ON t.tgrelid = r.oid AND NOT t.tgisinternal
+    UNION ALL
+    -- `prosqlbody` came with PostgreSQL 14; asked for by name, as JSON, it may be missing.
+    SELECT f.class, f.root, jsonb_build_array('function', p.oid, p.proname, p.pronamespace::oid, p.proowner, p.prolang,
+        p.prosecdef, p.proargtypes::text, p.prosrc, p.probin, p.proconfig::text, to_jsonb(p) ->> 'prosqlbody')::text
+    FROM functions f JOIN pg_proc p ON p.oid = f.oid
+)
+SELECT class, root::text, encode(sha256(convert_to(string_agg(piece, E'\n' ORDER BY piece COLLATE "C"), 'UTF8')), 'hex')
+FROM pieces
+GROUP BY class, root

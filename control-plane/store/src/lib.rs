@@ -4,6 +4,7 @@
 //! their own across all traits, so that an `Arc<dyn Store>` can be asked directly or be narrowed to what a caller
 //! needs (`Arc<dyn Sessions>`). Every backend is held to [`conformance`].
 
+mod approvals;
 mod audit;
 pub mod conformance;
 mod edges;
@@ -18,6 +19,7 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 
+pub use approvals::{ApprovalRecord, Approvals, VoteRecord};
 pub use audit::{AUDIT_GENESIS, Audit, AuditEntry, AuditEvent, ChainFault, verify_chain};
 pub use edges::{BootId, EdgeBoot, EdgeCertificate, EdgeRecord, Edges, EnrolError, JoinToken, NewEdge};
 pub use error::StoreError;
@@ -31,7 +33,7 @@ pub use token_uses::{TokenUse, TokenUses};
 ///
 /// Times are kept in nanoseconds since the Unix epoch; an earlier one is kept as the epoch itself.
 #[async_trait]
-pub trait Store: Resources + Sessions + Recordings + Edges + Audit + TokenUses {
+pub trait Store: Resources + Sessions + Approvals + Recordings + Edges + Audit + TokenUses {
     /// Forgets join tokens and token uses that expired before `now`; returns how many. Meant to be called now and
     /// then: an expired join token is refused whether it was purged or not.
     async fn purge_expired(&self, now: SystemTime) -> Result<u64, StoreError>;

@@ -36,6 +36,8 @@ pub struct SessionRecord {
     pub deadline: SystemTime,
     /// When it was closed; `None` while it is open.
     pub closed_at: Option<SystemTime>,
+    /// Why it was closed; empty while it is open.
+    pub closed_because: String,
 }
 
 /// Sessions, open and closed.
@@ -48,7 +50,12 @@ pub trait Sessions: Send + Sync {
     async fn session(&self, id: SessionId) -> Result<SessionRecord, StoreError>;
 
     /// Closes a session and returns it. Of several closes the first counts and the others return what it left.
-    async fn close_session(&self, id: SessionId, at: SystemTime) -> Result<SessionRecord, StoreError>;
+    async fn close_session(
+        &self,
+        id: SessionId,
+        at: SystemTime,
+        why: &str,
+    ) -> Result<SessionRecord, StoreError>;
 
     /// Newest first (by the time in the id), from the first older than `before`.
     async fn sessions(

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test suite: a panic is its verdict")]
 #![allow(clippy::indexing_slicing, reason = "the same")]
 
+mod approvals;
 mod audit;
 mod edges;
 mod recordings;
@@ -29,6 +30,12 @@ pub async fn run<F: Future<Output = Arc<dyn Store>>>(fresh: impl Fn() -> F) {
     resources::pages_are_stable(&*fresh().await).await;
     sessions::run(&*fresh().await).await;
     sessions::lists_newest_first(&*fresh().await).await;
+    approvals::run(&*fresh().await).await;
+    approvals::every_field_is_kept(&*fresh().await).await;
+    approvals::an_asker_has_so_many_pending_ones(&*fresh().await).await;
+    approvals::of_racing_writers_one_wins(&*fresh().await).await;
+    approvals::lists_by_state_newest_first(&*fresh().await).await;
+    approvals::open_ones_and_those_of_a_session(&*fresh().await).await;
     recordings::run(&*fresh().await).await;
     recordings::of_racing_segments_one_wins(&*fresh().await).await;
     edges::a_join_token_admits_one_edge(&*fresh().await).await;

@@ -32,6 +32,7 @@ pub(super) fn session(edge: &str, boot_id: BootId) -> SessionRecord {
         opened_at: at(0),
         deadline: at(3600),
         closed_at: None,
+        closed_because: String::new(),
     }
 }
 
@@ -52,14 +53,24 @@ pub(super) async fn run(store: &dyn Store) {
     }
     refuses_known_ids(store, &full).await;
 
-    assert_eq!(store.close_session(SessionId::generate(), at(5)).await, Err(StoreError::NotFound));
-    let closes = join_all((1..=8).map(|n| store.close_session(full.id, at(n)))).await;
+    let unknown = store.close_session(SessionId::generate(), at(5), "killed").await;
+    assert_eq!(unknown, Err(StoreError::NotFound));
+    let whys: Vec<_> = (1..=8).map(|n| format!("größter Grund {n}")).collect();
+    let closes = join_all((1..).zip(&whys).map(|(n, why)| store.close_session(full.id, at(n), why))).await;
     let closed = store.session(full.id).await.unwrap();
-    assert_eq!(SessionRecord { closed_at: None, ..closed.clone() }, full);
-    assert!(closed.closed_at.is_some());
+    assert_eq!(SessionRecord { closed_at: None, closed_because: String::new(), ..closed.clone() }, full);
+    let first = (1..).zip(&whys).find(|(n, _)| closed.closed_at == Some(at(*n)));
+    assert_eq!(first.map(|(_, why)| why), Some(&closed.closed_because), "time and reason of one close");
     assert!(closes.iter().all(|close| close.as_ref() == Ok(&closed)), "the first close counts for all");
-    assert_eq!(store.close_session(full.id, at(100)).await, Ok(closed));
-    assert_eq!(store.session(bare.id).await.unwrap().closed_at, None);
+    assert_eq!(store.close_session(full.id, at(100), "killed").await, Ok(closed));
+    let open = store.session(bare.id).await.unwrap();
+    assert_eq!((open.closed_at, open.closed_because.as_str()), (None, ""));
+    store.close_session(bare.id, at(5), "").await.unwrap();
+    assert_eq!(
+        store.close_session(bare.id, at(6), "killed").await.unwrap().closed_because,
+        "",
+        "kept as it is"
+    );
 }
 
 async fn refuses_known_ids(store: &dyn Store, known: &SessionRecord) {
@@ -99,6 +110,6 @@ pub(super) async fn lists_newest_first(store: &dyn Store) {
     assert_eq!(open("edge-1", Some([2; 16])).await, records[1..2]);
     assert_eq!(open("edge-10", Some(BOOT)).await, records[..1]);
     assert_eq!(open("edge-10", Some([2; 16])).await, []);
-    store.close_session(records[1].id, at(1)).await.unwrap();
+    store.close_session(records[1].id, at(1), "closed").await.unwrap();
     assert_eq!(open("edge-1", None).await, records[2..]);
 }

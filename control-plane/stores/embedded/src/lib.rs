@@ -3,6 +3,7 @@
 //! What was acknowledged is on disk: writes that arrive while one is being synced share the next sync. One process
 //! has the file open; a second one is told so. Dropping a call's future does not undo it.
 
+mod approvals;
 mod audit;
 mod edges;
 mod recordings;

@@ -23,8 +23,14 @@ impl Sessions for EmbeddedStore {
         self.read(move |transaction| find(&transaction.open_table(SESSIONS)?, id)).await
     }
 
-    async fn close_session(&self, id: SessionId, at: SystemTime) -> Result<SessionRecord, StoreError> {
-        self.writer.write(move |transaction| close(transaction, id, at)).await
+    async fn close_session(
+        &self,
+        id: SessionId,
+        at: SystemTime,
+        why: &str,
+    ) -> Result<SessionRecord, StoreError> {
+        let why = why.to_owned();
+        self.writer.write(move |transaction| close(transaction, id, at, why)).await
     }
 
     async fn sessions(
@@ -93,11 +99,17 @@ fn open(transaction: &WriteTransaction, session: &SessionRecord) -> Result<(), F
     Ok(tables::put(&mut recordings, recording, &StoredRecording::from(&empty))?)
 }
 
-fn close(transaction: &WriteTransaction, id: SessionId, at: SystemTime) -> Result<SessionRecord, Fault> {
+fn close(
+    transaction: &WriteTransaction,
+    id: SessionId,
+    at: SystemTime,
+    why: String,
+) -> Result<SessionRecord, Fault> {
     let mut sessions = transaction.open_table(SESSIONS)?;
     let mut session = find(&sessions, id)?;
     if session.closed_at.is_none() {
         session.closed_at = Some(at);
+        session.closed_because = why;
         tables::put(&mut sessions, id.as_bytes(), &StoredSession::from(&session))?;
         let mut index = transaction.open_table(OPEN_SESSIONS)?;
         index.remove((session.edge.as_str(), id.as_bytes()))?;

@@ -25,6 +25,15 @@ pub(crate) const RESOURCES: Records<(u8, &str)> = TableDefinition::new("resource
 pub(crate) const SESSIONS: Records<Id> = TableDefinition::new("sessions");
 /// (edge, session id) of the open ones → boot.
 pub(crate) const OPEN_SESSIONS: TableDefinition<(&str, Id), Id> = TableDefinition::new("open_sessions");
+/// By approval id; UUIDv7, so in order of time.
+pub(crate) const APPROVALS: Records<Id> = TableDefinition::new("approvals");
+/// (state, approval id) of every approval: those that are open are found without those that are final.
+pub(crate) const APPROVAL_STATES: TableDefinition<(u8, Id), ()> = TableDefinition::new("approval_states");
+/// (asker, approval id) of the pending ones.
+pub(crate) const PENDING_APPROVALS: TableDefinition<(&str, Id), ()> =
+    TableDefinition::new("pending_approvals");
+/// (session id, approval id) of every approval.
+pub(crate) const SESSION_APPROVALS: TableDefinition<(Id, Id), ()> = TableDefinition::new("session_approvals");
 /// By recording id.
 pub(crate) const RECORDINGS: Records<Id> = TableDefinition::new("recordings");
 /// By (recording id, number).
@@ -136,14 +145,16 @@ pub(crate) fn count(transaction: &WriteTransaction, name: &str) -> Result<u64, B
     Ok(next)
 }
 
-/// Stamps a new file and refuses one that is not ours. Makes all tables, so that reads find them.
+/// Stamps a new file and refuses one that is not ours. Makes the tables that are missing, so that reads find them: a
+/// file that an earlier version wrote lacks those that came since.
 pub(crate) fn prepare(database: &Database, path: &Path) -> Result<(), OpenError> {
     let failed = |broken: Broken| OpenError::Failed { path: path.to_owned(), cause: broken.0 };
     match format(database).map_err(failed)? {
-        Some(FORMAT) => Ok(()),
         Some(0) => Err(OpenError::Foreign { path: path.to_owned() }),
-        Some(found) => Err(OpenError::Newer { path: path.to_owned(), found, known: FORMAT }),
-        None => create_tables(database).map_err(failed),
+        Some(found) if found > FORMAT => {
+            Err(OpenError::Newer { path: path.to_owned(), found, known: FORMAT })
+        }
+        None | Some(_) => create_tables(database).map_err(failed),
     }
 }
 
@@ -168,6 +179,10 @@ fn create_tables(database: &Database) -> Result<(), Broken> {
     transaction.open_table(RESOURCES)?;
     transaction.open_table(SESSIONS)?;
     transaction.open_table(OPEN_SESSIONS)?;
+    transaction.open_table(APPROVALS)?;
+    transaction.open_table(APPROVAL_STATES)?;
+    transaction.open_table(PENDING_APPROVALS)?;
+    transaction.open_table(SESSION_APPROVALS)?;
     transaction.open_table(RECORDINGS)?;
     transaction.open_table(SEGMENTS)?;
     transaction.open_table(JOIN_TOKENS)?;

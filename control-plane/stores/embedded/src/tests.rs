@@ -6,8 +6,10 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
+use countersign_model::{ApprovalId, ApprovalState, OperationId, SessionId};
 use countersign_store::{
-    AUDIT_GENESIS, Audit, AuditEvent, Expected, ResourceKind, Resources, conformance, verify_chain,
+    AUDIT_GENESIS, ApprovalRecord, Approvals, Audit, AuditEvent, Expected, ResourceKind, Resources,
+    conformance, verify_chain,
 };
 use redb::TableDefinition;
 
@@ -51,6 +53,74 @@ async fn a_reopened_store_goes_on() {
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&path), 0o600);
     assert_eq!(mode(&folder.path().join("state")), 0o700);
+}
+
+fn approval() -> ApprovalRecord {
+    ApprovalRecord {
+        id: ApprovalId::generate(),
+        state: ApprovalState::Pending,
+        version: 1,
+        session: SessionId::generate(),
+        operation: OperationId::generate(),
+        edge: "edge-1".parse().unwrap(),
+        boot_id: [1; 16],
+        asker: "t/a".into(),
+        sealed: Some(vec![7; 100]),
+        summary: vec![1],
+        fingerprint: "00".into(),
+        created_at: UNIX_EPOCH,
+        expires_at: UNIX_EPOCH + Duration::from_secs(900),
+        use_until: None,
+        ended_at: None,
+        votes: vec![],
+        outcome: None,
+        minted: false,
+    }
+}
+
+#[tokio::test]
+async fn approvals_outlive_the_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.redb");
+    let store = EmbeddedStore::open(&path).unwrap();
+    let (pending, asked) = (approval(), approval());
+    for record in [&pending, &asked] {
+        store.create_approval(record.clone(), 2).await.unwrap();
+    }
+    let ended = ApprovalRecord { state: ApprovalState::Denied, version: 2, sealed: None, ..asked };
+    store.replace_approval(ended.clone()).await.unwrap();
+    drop(store);
+
+    let store = EmbeddedStore::open(&path).unwrap();
+    assert_eq!(store.approval(pending.id).await.as_ref(), Ok(&pending));
+    assert_eq!(store.approval(ended.id).await.as_ref(), Ok(&ended));
+    assert_eq!(store.open_approvals().await, Ok(vec![pending.clone()]));
+    assert_eq!(store.approvals_of(ended.session).await, Ok(vec![ended.clone()]));
+    assert_eq!(store.approvals(&[ApprovalState::Denied], None, 10).await.unwrap().items, [ended]);
+    assert_eq!(store.create_approval(approval(), 1).await, Err(StoreError::Conflict), "it still waits");
+    store.create_approval(approval(), 2).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_from_before_there_were_approvals_gets_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.redb");
+    EmbeddedStore::open(&path).unwrap().append_audit(event(1)).await.unwrap();
+    let database = Database::create(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    assert!(transaction.delete_table(tables::APPROVALS).unwrap());
+    assert!(transaction.delete_table(tables::APPROVAL_STATES).unwrap());
+    assert!(transaction.delete_table(tables::PENDING_APPROVALS).unwrap());
+    assert!(transaction.delete_table(tables::SESSION_APPROVALS).unwrap());
+    transaction.commit().unwrap();
+    drop(database);
+
+    let store = EmbeddedStore::open(&path).unwrap();
+    assert_eq!(store.audit(1, 10).await.unwrap().len(), 1, "what was there stays");
+    assert_eq!(store.open_approvals().await, Ok(vec![]));
+    let record = approval();
+    store.create_approval(record.clone(), 1).await.unwrap();
+    assert_eq!(store.open_approvals().await, Ok(vec![record]));
 }
 
 #[tokio::test]

@@ -6,8 +6,10 @@ use std::{
 };
 
 use countersign_model::{Identity, Name};
-use countersign_postgres::{PostgresTarget, TargetDirectory, verify_with, verify_with_system_roots};
-use countersign_uplink::{InForce, Target};
+use countersign_postgres::{
+    ApprovedOn, LoginRole, PostgresTarget, Roles, TargetDirectory, verify_with, verify_with_system_roots,
+};
+use countersign_uplink::{self as uplink, InForce, Target};
 use tracing::warn;
 
 /// Looks targets up in what is in force. What was read of a target is kept until its configuration changes.
@@ -52,9 +54,9 @@ impl TargetDirectory for Directory {
 
 fn postgres(target: &Target) -> anyhow::Result<PostgresTarget> {
     anyhow::ensure!(target.protocol == "postgres", "protocol {:?} is not spoken here", target.protocol);
-    let role = |identity: Identity| {
-        let role = target.login_roles.get(&identity).cloned();
-        role.ok_or_else(|| anyhow::anyhow!("there is no {} identity", identity.as_str()))
+    let role = |identity: Identity| target.login_roles.get(&identity).map(login_role);
+    let needed = |identity: Identity| {
+        role(identity).ok_or_else(|| anyhow::anyhow!("there is no {} identity", identity.as_str()))
     };
     let tls = match target.ca_pem.as_str() {
         "" => verify_with_system_roots()?,
@@ -66,7 +68,92 @@ fn postgres(target: &Target) -> anyhow::Result<PostgresTarget> {
         database: target.database.as_str().into(),
         tls,
         search_path: target.search_path.parse()?,
-        standing_role: role(Identity::Standing)?,
-        metadata_role: role(Identity::Metadata)?,
+        roles: Roles {
+            standing: needed(Identity::Standing)?,
+            metadata: needed(Identity::Metadata)?,
+            approved: role(Identity::Approved),
+        },
+        approved_on: match target.approved_on {
+            uplink::ApprovedOn::OwnConnection => ApprovedOn::OwnConnection,
+            uplink::ApprovedOn::SameConnection => ApprovedOn::SameConnection,
+        },
     })
+}
+
+fn login_role(role: &uplink::LoginRole) -> LoginRole {
+    match role {
+        uplink::LoginRole::One(role) => LoginRole::One(role.clone()),
+        uplink::LoginRole::PerAgent(roles) => LoginRole::PerAgent(roles.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use countersign_model::{Principal, PrincipalKind};
+    use countersign_pki::Ca;
+
+    use super::*;
+
+    fn target(login_roles: &[(Identity, uplink::LoginRole)]) -> Target {
+        let folder = tempfile::tempdir().expect("folder");
+        let ca = Ca::load_or_create(folder.path(), &"test".parse().expect("name"), SystemTime::now());
+        Target {
+            protocol: "postgres".into(),
+            host: "db.example".into(),
+            port: 5432,
+            database: "shop".into(),
+            ca_pem: ca.expect("ca").root_pem().to_owned(),
+            search_path: "public".into(),
+            login_roles: login_roles.iter().cloned().collect(),
+            approved_on: uplink::ApprovedOn::OwnConnection,
+        }
+    }
+
+    fn one(role: &str) -> uplink::LoginRole {
+        uplink::LoginRole::One(role.into())
+    }
+
+    fn agent(name: &str) -> Principal {
+        Principal {
+            tenant_id: "t".into(),
+            object_id: "o".into(),
+            app_id: None,
+            kind: PrincipalKind::Agent,
+            agent: Some(name.parse().expect("name")),
+            roles: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn each_identity_has_its_role() {
+        let writer = HashMap::from([("writer".parse().expect("name"), "shop_writer".to_owned())]);
+        let found = postgres(&target(&[
+            (Identity::Standing, uplink::LoginRole::PerAgent(writer)),
+            (Identity::Metadata, one("shop_metadata")),
+            (Identity::Approved, one("shop_approved")),
+        ]));
+        let found = found.expect("a target");
+        let role = |identity, name| found.role(identity, &agent(name)).map(str::to_owned);
+        assert_eq!(role(Identity::Standing, "writer").as_deref(), Some("shop_writer"));
+        assert_eq!(role(Identity::Standing, "reader"), None);
+        assert_eq!(role(Identity::Metadata, "reader").as_deref(), Some("shop_metadata"));
+        assert_eq!(role(Identity::Approved, "reader").as_deref(), Some("shop_approved"));
+        assert_eq!(found.approved_on, ApprovedOn::OwnConnection);
+    }
+
+    #[test]
+    fn approved_may_be_missing_and_the_others_may_not() {
+        let (standing, metadata) = ((Identity::Standing, one("a")), (Identity::Metadata, one("b")));
+        let both = Target {
+            approved_on: uplink::ApprovedOn::SameConnection,
+            ..target(&[standing.clone(), metadata.clone()])
+        };
+        let found = postgres(&both).expect("a target");
+        assert!(found.roles.approved.is_none());
+        assert_eq!(found.approved_on, ApprovedOn::SameConnection);
+        assert!(postgres(&target(&[standing])).is_err());
+        assert!(postgres(&target(&[metadata])).is_err());
+    }
 }

@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 use countersign_edge::{Config, start};
-use tokio::signal::unix::{SignalKind, signal};
+use countersign_runtime::Termination;
 use tracing::{error, info};
 
 /// One edge of one zone.
@@ -46,13 +46,9 @@ fn main() -> ExitCode {
 }
 
 async fn run(config: Config) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut termination = Termination::watch()?;
     let edge = start(config).await?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    termination.wanted().await;
     info!("stopping");
     edge.shutdown().await;
     Ok(())

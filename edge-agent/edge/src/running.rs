@@ -16,7 +16,7 @@ use anyhow::{Context as _, ensure};
 use countersign_gate::CloseReason;
 use countersign_model::Secret;
 use countersign_pki::read_private;
-use countersign_postgres::Limits;
+use countersign_postgres::{Cancels, Limits};
 use countersign_runtime::{Drain, Watch};
 use countersign_uplink::{InForce, Joining, Membership, Settings, Uplink, enrol};
 use rustls::ServerConfig;
@@ -72,6 +72,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         uplink: uplink.clone(),
         directory: Arc::new(Directory::new(in_force.clone())),
         limits: Arc::new(Limits::default()),
+        cancels: Arc::default(),
         ending: told,
         watch,
         max_connections: config.listeners.postgres.max_connections,
@@ -112,6 +113,7 @@ struct Door {
     uplink: Arc<Uplink>,
     directory: Arc<Directory>,
     limits: Arc<Limits>,
+    cancels: Arc<Cancels>,
     ending: watch::Receiver<Option<CloseReason>>,
     watch: Watch,
     max_connections: usize,
@@ -152,8 +154,9 @@ impl Door {
             let _until_the_end = (open, blocker);
             match tokio::net::TcpStream::from_std(stream) {
                 Ok(stream) => {
-                    let Door { tls, uplink, directory, limits, ending, .. } = door;
-                    countersign_postgres::serve(stream, tls, uplink, &*directory, &limits, ending).await;
+                    let Door { tls, uplink, directory, limits, cancels, ending, .. } = door;
+                    countersign_postgres::serve(stream, tls, uplink, &*directory, &limits, &cancels, ending)
+                        .await;
                 }
                 Err(error) => warn!(%error, "a connection was lost"),
             }

@@ -1,9 +1,11 @@
 //! What the gate writes to the recording of a session.
 
-use bytes::Bytes;
-use countersign_model::{Determining, Fact, Identity, OperationId, Reason};
+use std::time::SystemTime;
 
-use crate::OperationKind;
+use bytes::Bytes;
+use countersign_model::{ApprovalId, Determining, Fact, Identity, OperationId, Reason, Requirement};
+
+use crate::{OperationKind, Step};
 
 /// How an operation that was permitted ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -46,6 +48,8 @@ pub enum CloseReason {
     Drain,
     /// Its recording could not go on.
     Journal,
+    /// An admin ended it, or took back what it rests on.
+    Killed,
 }
 
 impl CloseReason {
@@ -59,11 +63,12 @@ impl CloseReason {
             Self::Lease => "lease",
             Self::Drain => "drain",
             Self::Journal => "journal",
+            Self::Killed => "killed",
         }
     }
 }
 
-/// One record. Written in this order: `Open (Intent Reply* Outcome | Refusal)* Close`.
+/// One record. Written in this order: `Open (Hold? (Intent Reply* Outcome | Refusal))* Close`.
 #[derive(Debug)]
 pub enum Entry<'a> {
     /// A permitted operation, before a byte of it is sent.
@@ -74,6 +79,10 @@ pub enum Entry<'a> {
         kind: OperationKind,
         /// The identity that it will be sent as.
         identity: Identity,
+        /// The approval that it uses up.
+        approval: Option<ApprovalId>,
+        /// What is sent before it.
+        preamble: &'a [Step],
         /// What will be sent.
         payload: &'a Bytes,
         /// What it touches.
@@ -83,10 +92,33 @@ pub enum Entry<'a> {
         /// Their revision; empty where policy is not asked (catalog).
         revision: &'a str,
     },
+    /// An operation that waits for people's votes.
+    Hold {
+        /// The operation.
+        operation: OperationId,
+        /// The request for votes.
+        approval: ApprovalId,
+        /// Its kind.
+        kind: OperationKind,
+        /// What would be sent.
+        payload: &'a Bytes,
+        /// What it touches.
+        facts: &'a [Fact],
+        /// The policies that hold it.
+        policies: &'a [Determining],
+        /// Their revision.
+        revision: &'a str,
+        /// Whose votes it waits for.
+        requirements: &'a [Requirement],
+        /// Until when.
+        expires_at: SystemTime,
+    },
     /// An operation of which nothing was sent.
     Refusal {
         /// The operation.
         operation: OperationId,
+        /// The approval that was asked for.
+        approval: Option<ApprovalId>,
         /// Its kind.
         kind: OperationKind,
         /// What would have been sent.
@@ -115,6 +147,8 @@ pub enum Entry<'a> {
     Outcome {
         /// The operation.
         operation: OperationId,
+        /// The approval that it used up.
+        approval: Option<ApprovalId>,
         /// How it ended.
         outcome: Outcome,
         /// What the protocol learned.

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! Operation ─ Session::admit ─▶ Recorded<Permit> ─ release ─▶ bytes for the wire, and an InFlight
+//!                └─▶ Holdable ─ Session::hold ─▶ Held ─ people ─ Session::release ─▶ Recorded<Permit>
 //! Batch ─ InFlight::mask ─▶ Masked<Batch> ─ Session::reply / finish ─▶ Recorded<Masked<Batch>> ─▶ bytes for the client
 //! ```
 //!
@@ -10,6 +11,7 @@
 //! `tests/ui` are programs that try, and do not compile. What the gate needs of the world is in [`ports`].
 
 mod entry;
+mod hold;
 mod operation;
 mod permit;
 pub mod ports;
@@ -17,7 +19,8 @@ mod reply;
 mod session;
 
 pub use entry::{CloseReason, Completion, Entry, Outcome};
-pub use operation::{Operation, OperationKind};
+pub use hold::{Again, Held, Holdable};
+pub use operation::{Operation, OperationKind, Step};
 pub use permit::{InFlight, Permit, Recorded, Released};
 pub use reply::{Batch, Masked};
-pub use session::{OpenRequest, Session};
+pub use session::{Admission, OpenRequest, Session};

@@ -1,5 +1,7 @@
 //! One thing asked of a target, as the protocol understood it and before anything was decided.
 
+use std::fmt;
+
 use bytes::Bytes;
 use countersign_model::{Action, Durability, Fact, Identity, OperationContext, OperationId};
 
@@ -25,6 +27,30 @@ impl OperationKind {
     }
 }
 
+/// A statement that was decided by itself and does nothing but begin or set up a transaction: BEGIN, a savepoint, SET
+/// LOCAL. It goes before an operation on the connection that this one runs on, and may do so again on another
+/// connection: outside of its transaction it changes nothing.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Step(pub(crate) Bytes);
+
+impl Step {
+    /// The statement.
+    pub fn as_bytes(&self) -> &Bytes {
+        &self.0
+    }
+
+    /// The statement as text. What was decided was parsed, so it is UTF-8.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0).into_owned()
+    }
+}
+
+impl fmt::Debug for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Step({} bytes)", self.0.len())
+    }
+}
+
 /// An operation with everything that policy decides on.
 #[derive(Debug)]
 pub struct Operation {
@@ -34,6 +60,7 @@ pub struct Operation {
     pub(crate) payload: Bytes,
     pub(crate) facts: Vec<Fact>,
     pub(crate) context: OperationContext,
+    pub(crate) preamble: Vec<Step>,
 }
 
 impl Operation {
@@ -48,7 +75,28 @@ impl Operation {
             payload,
             facts,
             context,
+            preamble: Vec::new(),
         }
+    }
+
+    /// To be sent on the connection of the approved identity, in the transaction that an approved operation began.
+    #[must_use]
+    pub fn on_approved(mut self) -> Self {
+        self.identity = Identity::Approved;
+        self
+    }
+
+    /// To be sent after these on the same connection.
+    #[must_use]
+    pub fn after(mut self, preamble: Vec<Step>) -> Self {
+        self.preamble = preamble;
+        self
+    }
+
+    /// Whether it does nothing but begin, end and set up a transaction.
+    pub(crate) fn is_control(&self) -> bool {
+        let control = |fact: &Fact| matches!(fact.action, Action::PostgresTransaction | Action::PostgresSet);
+        !self.facts.is_empty() && self.facts.iter().all(control)
     }
 
     /// The operation's id.

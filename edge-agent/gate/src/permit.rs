@@ -1,10 +1,10 @@
 //! The proof that an operation may be sent, and what is left of it once it was.
 
 use bytes::Bytes;
-use countersign_model::{Identity, Obligations, OperationId, Reason, Refusal};
+use countersign_model::{ApprovalId, Identity, Obligations, OperationId, Reason, Refusal};
 use sha2::{Digest, Sha256};
 
-use crate::{Batch, Masked, OperationKind, ports::Position};
+use crate::{Batch, Masked, OperationKind, Step, ports::Position};
 
 /// Proof that an operation was decided. It owns the bytes that it permits.
 ///
@@ -14,7 +14,10 @@ pub struct Permit {
     pub(crate) operation: OperationId,
     pub(crate) kind: OperationKind,
     pub(crate) identity: Identity,
+    pub(crate) preamble: Vec<Step>,
     pub(crate) payload: Bytes,
+    pub(crate) is_control: bool,
+    pub(crate) approval: Option<ApprovalId>,
     pub(crate) obligations: Obligations,
 }
 
@@ -51,9 +54,28 @@ impl Recorded<Permit> {
         if self.inner.identity != line {
             return Err(Box::new(self));
         }
-        let Permit { operation, kind, payload, obligations, .. } = self.inner;
-        let in_flight = InFlight { operation, kind, obligations, replied: Replied::default() };
-        Ok(Released { payload, in_flight })
+        let step = self.inner.is_control.then(|| Step(self.inner.payload.clone()));
+        let (in_flight, payload) = self.inner.take_apart();
+        Ok(Released { payload, step, in_flight })
+    }
+
+    /// What to send first on the same connection, one after another, each answered without an error before the next.
+    pub fn preamble(&self) -> &[Step] {
+        &self.inner.preamble
+    }
+
+    /// The approval that it uses up, if it needed one.
+    pub fn approval(&self) -> Option<ApprovalId> {
+        self.inner.approval
+    }
+}
+
+impl Permit {
+    /// What is owed for it, and what it owns.
+    pub(crate) fn take_apart(self) -> (InFlight, Bytes) {
+        let Self { operation, kind, payload, approval, obligations, .. } = self;
+        let in_flight = InFlight { operation, kind, approval, obligations, replied: Replied::default() };
+        (in_flight, payload)
     }
 }
 
@@ -62,6 +84,8 @@ impl Recorded<Permit> {
 pub struct Released {
     /// What to send.
     pub payload: Bytes,
+    /// The same, to be sent again before a later operation, if it does nothing but begin or set up a transaction.
+    pub step: Option<Step>,
     /// What the reply is owed to.
     pub in_flight: InFlight,
 }
@@ -73,6 +97,7 @@ pub struct Released {
 pub struct InFlight {
     pub(crate) operation: OperationId,
     pub(crate) kind: OperationKind,
+    pub(crate) approval: Option<ApprovalId>,
     pub(crate) obligations: Obligations,
     pub(crate) replied: Replied,
 }

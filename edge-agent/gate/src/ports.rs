@@ -2,23 +2,30 @@
 //!
 //! Futures need not be `Send`: a session lives on one current-thread runtime from its first byte to its last.
 
+mod approvals;
+
 use std::{
     fmt,
     future::Future,
+    pin::Pin,
     time::{Instant, SystemTime},
 };
 
 use countersign_model::{
-    Decision, Durability, Fact, Identity, OperationContext, OperationId, Reason, Refusal, Secret,
+    ApprovalId, Decision, Durability, Fact, Identity, OperationContext, OperationId, Reason, Refusal, Secret,
     SessionFacts, SessionId,
 };
 
-use crate::{Entry, OpenRequest};
+use crate::{CloseReason, Entry, OpenRequest};
+
+pub use approvals::{Approvals, Question, Requested, Withdrawal};
 
 /// The ports together; one implementation for each process.
 pub trait Ports: 'static {
     /// Opens sessions and mints.
     type Authority: Authority;
+    /// Asks people.
+    type Approvals: Approvals;
     /// Decides.
     type Decider: Decider;
     /// Records.
@@ -26,23 +33,34 @@ pub trait Ports: 'static {
 
     /// The control plane.
     fn authority(&self) -> &Self::Authority;
+    /// The way to people.
+    fn approvals(&self) -> &Self::Approvals;
     /// The policies at hand.
     fn decider(&self) -> &Self::Decider;
     /// The spool.
     fn recorder(&self) -> &Self::Recorder;
 }
 
+/// The end of a session by somebody else's will, to be waited for.
+pub type Ended = Pin<Box<dyn Future<Output = CloseReason>>>;
+
 /// What only the control plane may do.
 pub trait Authority {
     /// Has the caller's token verified and a session opened. Anything but a session is a refusal.
     fn open_session(&self, request: OpenRequest) -> impl Future<Output = Result<SessionFacts, Refusal>>;
 
-    /// Mints what an upstream is logged in with, for one operation of an open session.
+    /// Waits until somebody else than client, target and clock wants the session to end: an admin, or the edge that
+    /// serves it. Never returns for a session that nobody ends.
+    fn ended(&self, session: SessionId) -> Ended;
+
+    /// Mints what an upstream is logged in with, for one operation of an open session. For `approved` that operation
+    /// has used up the approval.
     fn mint(
         &self,
         session: SessionId,
         identity: Identity,
         operation: OperationId,
+        approval: Option<ApprovalId>,
     ) -> impl Future<Output = Result<Credential, Refusal>>;
 
     /// Tells that a session has ended. Queued, never waited for: the recording says the same.
@@ -52,7 +70,18 @@ pub trait Authority {
 /// Policy, asked at once and without I/O.
 pub trait Decider {
     /// Decides an operation. With no policy, or one past its lease, this is Deny.
-    fn decide(&self, session: &SessionFacts, facts: &[Fact], context: &OperationContext) -> Decision;
+    fn decide(&self, session: &SessionFacts, facts: &[Fact], context: &OperationContext) -> Decision {
+        self.decide_approved(session, facts, context, &[])
+    }
+
+    /// Decides an operation of which people approved these pairs.
+    fn decide_approved(
+        &self,
+        session: &SessionFacts,
+        facts: &[Fact],
+        context: &OperationContext,
+        approved: &[Fact],
+    ) -> Decision;
 }
 
 /// Begins recordings.

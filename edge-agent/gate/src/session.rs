@@ -4,15 +4,15 @@ use std::{net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
 use countersign_model::{
-    Action, Decision, Durability, Fact, Identity, Name, Obligations, OperationContext, OperationId, Reason,
-    Refusal, Resource, Secret, SessionFacts, Verdict,
+    Action, ApprovalId, Decision, Durability, Fact, Identity, Name, Obligations, OperationContext,
+    OperationId, Reason, Refusal, Resource, Secret, SessionFacts, Verdict,
 };
 
 use crate::{
-    Batch, CloseReason, Completion, Entry, InFlight, Masked, Operation, OperationKind, Outcome, Permit,
-    Recorded,
+    Batch, CloseReason, Completion, Entry, Holdable, InFlight, Masked, Operation, OperationKind, Outcome,
+    Permit, Recorded, Step,
     permit::unmaskable,
-    ports::{Authority, Credential, Decider, Journal, Ports, Recorder},
+    ports::{Authority, Credential, Decider, Ended, Journal, Ports, Recorder},
 };
 
 /// What a client showed when it came.
@@ -32,11 +32,22 @@ type JournalOf<P> = <<P as Ports>::Recorder as Recorder>::Journal;
 
 /// An open session. Not `Clone`; one driver owns it.
 pub struct Session<P: Ports> {
-    ports: Arc<P>,
-    facts: SessionFacts,
-    journal: JournalOf<P>,
+    pub(crate) ports: Arc<P>,
+    pub(crate) facts: SessionFacts,
+    pub(crate) journal: JournalOf<P>,
+    /// The approval in whose transaction the session is.
+    pub(crate) approved: Option<ApprovalId>,
     permitted: u64,
     refused: u64,
+}
+
+/// What came of an operation that policy does not deny.
+#[derive(Debug)]
+pub enum Admission {
+    /// It may be sent.
+    Permitted(Recorded<Permit>),
+    /// It may be sent once people have approved it.
+    Held(Holdable),
 }
 
 impl<P: Ports> Session<P> {
@@ -57,8 +68,16 @@ impl<P: Ports> Session<P> {
                 return Err(error.refusal());
             }
         };
-        let mut session = Self { ports, facts, journal, permitted: 0, refused: 0 };
-        match session.admit(connect()).await {
+        let mut session = Self { ports, facts, journal, approved: None, permitted: 0, refused: 0 };
+        let admitted = match session.admit(connect()).await {
+            Ok(Admission::Permitted(permit)) => Ok(permit),
+            // A session that waited for people would hold a login open for as long: it is not asked for.
+            Ok(Admission::Held(holdable)) => {
+                Err(session.refuse_held(holdable, no_approval_for_connect()).await)
+            }
+            Err(refusal) => Err(refusal),
+        };
+        match admitted {
             Ok(permit) => Ok((session, permit)),
             Err(refusal) => {
                 session.close(CloseReason::Refused).await;
@@ -67,26 +86,60 @@ impl<P: Ports> Session<P> {
         }
     }
 
+    /// Waits until somebody else than client, target and clock wants the session to end.
+    pub fn ended(&self) -> Ended {
+        self.ports.authority().ended(self.facts.session)
+    }
+
     /// What is fixed for the session.
     pub fn facts(&self) -> &SessionFacts {
         &self.facts
     }
 
-    /// Decides an operation of the caller and records the intent, or the refusal.
+    /// Decides an operation of the caller and records the intent, or the refusal. One that policy holds is recorded
+    /// once people are asked, or it is refused.
     ///
     /// # Errors
     /// The refusal for the client. Nothing of the operation was sent, and without a permit nothing can be.
     ///
     /// Not cancellation safe: the intent may be recorded without being sent.
-    pub async fn admit(&mut self, operation: Operation) -> Result<Recorded<Permit>, Refusal> {
+    pub async fn admit(&mut self, operation: Operation) -> Result<Admission, Refusal> {
         let decision = self.ports.decider().decide(&self.facts, &operation.facts, &operation.context);
-        match refused_by(&decision) {
-            None => self.record_intent(operation, decision).await,
-            Some(refusal) => {
-                self.record_refusal(&operation, &decision, refusal.reason).await?;
-                Err(refusal.of(self.facts.session, operation.id))
+        let refusal = match &decision.verdict {
+            Verdict::Allow if operation.identity == Identity::Approved && self.approved.is_none() => {
+                Refusal::denied(Reason::ApprovalUsed, "there is no approved transaction that this belongs to")
             }
-        }
+            Verdict::Allow if !decision.obligations.mask.is_empty() => unmaskable(),
+            Verdict::Allow => {
+                return self.record_intent(operation, decision, None).await.map(Admission::Permitted);
+            }
+            Verdict::Hold(hold) => {
+                let hold = hold.clone();
+                return Ok(Admission::Held(Holdable { operation, decision, hold }));
+            }
+            Verdict::Deny(reason) => Refusal::denied(*reason, denial(*reason)),
+        };
+        self.record_refusal(&operation, &decision, None, refusal.reason).await?;
+        Err(refusal.of(self.facts.session, operation.id))
+    }
+
+    /// Answers a permitted operation here, in the target's words, without sending it: a BEGIN, which goes out with the
+    /// first operation of its transaction, or the end of a transaction of which nothing was sent. Returns the step to
+    /// send later, if it is one.
+    ///
+    /// # Errors
+    /// The refusal for the client: it may not be answered, and the connection has to end.
+    pub async fn answer_here(
+        &mut self,
+        permit: Recorded<Permit>,
+        tag: &str,
+    ) -> Result<Option<Step>, Refusal> {
+        let step = permit.inner.is_control.then(|| Step(permit.inner.payload.clone()));
+        let (in_flight, ..) = permit.inner.take_apart();
+        let completion = Completion { tags: vec![tag.to_owned()], ..Completion::default() };
+        let outcome = if step.is_some() { Outcome::Done } else { Outcome::NotSent };
+        self.record_outcome(&in_flight, outcome, &completion).await?;
+        Ok(step)
     }
 
     /// Records an operation that the protocol refused before policy could be asked, and completes the refusal.
@@ -96,7 +149,7 @@ impl<P: Ports> Session<P> {
     pub async fn refuse(&mut self, payload: Bytes, refusal: Refusal) -> Result<Refusal, Refusal> {
         let operation = Operation::of_caller(payload, Vec::new(), OperationContext::default());
         let decision = undecided(Verdict::Deny(refusal.reason));
-        self.record_refusal(&operation, &decision, refusal.reason).await?;
+        self.record_refusal(&operation, &decision, None, refusal.reason).await?;
         Ok(refusal.of(self.facts.session, operation.id))
     }
 
@@ -113,8 +166,9 @@ impl<P: Ports> Session<P> {
             payload: Bytes::from_static(question.as_bytes()),
             facts: Vec::new(),
             context: OperationContext::default(),
+            preamble: Vec::new(),
         };
-        self.record_intent(operation, undecided(Verdict::Allow)).await
+        self.record_intent(operation, undecided(Verdict::Allow), None).await
     }
 
     /// Has the credential minted that a permit's connection is logged in with.
@@ -123,7 +177,8 @@ impl<P: Ports> Session<P> {
     /// The refusal for the client; the permit is still there to be given up by [`Session::not_sent`].
     pub async fn redeem(&self, permit: &Recorded<Permit>) -> Result<Credential, Refusal> {
         let (identity, operation) = (permit.identity(), permit.operation());
-        let credential = self.ports.authority().mint(self.facts.session, identity, operation).await;
+        let approval = permit.approval();
+        let credential = self.ports.authority().mint(self.facts.session, identity, operation, approval).await;
         match credential {
             Ok(credential) if credential.identity() == identity => Ok(credential),
             Ok(_) => Err(Refusal::denied(Reason::MintFailed, "no credential could be had for the target")),
@@ -171,8 +226,7 @@ impl<P: Ports> Session<P> {
 
     /// Records that a permit will not be used; nothing of it was sent.
     pub async fn not_sent(&mut self, permit: Recorded<Permit>) -> Result<(), Refusal> {
-        let Permit { operation, kind, obligations, .. } = permit.inner;
-        let in_flight = InFlight { operation, kind, obligations, replied: Default::default() };
+        let (in_flight, ..) = permit.inner.take_apart();
         self.record_outcome(&in_flight, Outcome::NotSent, &Completion::default()).await.map(drop)
     }
 
@@ -184,17 +238,22 @@ impl<P: Ports> Session<P> {
         self.ports.authority().close_session(self.facts.session);
     }
 
-    async fn record_intent(
+    pub(crate) async fn record_intent(
         &mut self,
         operation: Operation,
         decision: Decision,
+        approval: Option<ApprovalId>,
     ) -> Result<Recorded<Permit>, Refusal> {
-        let durability = operation.durability();
-        let Operation { id, kind, identity, payload, facts, .. } = operation;
+        // What people were asked about is on disk before it is sent, whatever it does.
+        let durability = if approval.is_some() { Durability::Fsync } else { operation.durability() };
+        let is_control = operation.is_control();
+        let Operation { id, kind, identity, payload, facts, preamble, .. } = operation;
         let entry = Entry::Intent {
             operation: id,
             kind,
             identity,
+            approval,
+            preamble: &preamble,
             payload: &payload,
             facts: &facts,
             policies: &decision.determining,
@@ -205,18 +264,22 @@ impl<P: Ports> Session<P> {
             Err(error) => return Err(error.refusal().of(self.facts.session, id)),
         };
         self.permitted = self.permitted.saturating_add(1);
-        let permit = Permit { operation: id, kind, identity, payload, obligations: decision.obligations };
+        let obligations = decision.obligations;
+        let permit =
+            Permit { operation: id, kind, identity, preamble, payload, is_control, approval, obligations };
         Ok(Recorded { inner: permit, position })
     }
 
-    async fn record_refusal(
+    pub(crate) async fn record_refusal(
         &mut self,
         operation: &Operation,
         decision: &Decision,
+        approval: Option<ApprovalId>,
         reason: Reason,
     ) -> Result<(), Refusal> {
         let entry = Entry::Refusal {
             operation: operation.id,
+            approval,
             kind: operation.kind,
             payload: &operation.payload,
             facts: &operation.facts,
@@ -239,6 +302,7 @@ impl<P: Ports> Session<P> {
     ) -> Result<crate::ports::Position, Refusal> {
         let entry = Entry::Outcome {
             operation: in_flight.operation,
+            approval: in_flight.approval,
             outcome,
             completion,
             bytes: in_flight.replied.bytes,
@@ -259,6 +323,7 @@ fn connect() -> Operation {
         payload: Bytes::new(),
         facts: vec![Fact { action: Action::Connect, resource: Resource::Target }],
         context: OperationContext::default(),
+        preamble: Vec::new(),
     }
 }
 
@@ -267,21 +332,14 @@ fn undecided(verdict: Verdict) -> Decision {
     Decision { verdict, obligations: Obligations::default(), determining: Vec::new(), revision: "".into() }
 }
 
-/// What the client is told of a decision, unless it may go on. A hold is refused: asking people is not wired here,
-/// and an operation that needs them must not run without.
-fn refused_by(decision: &Decision) -> Option<Refusal> {
-    match &decision.verdict {
-        Verdict::Allow if decision.obligations.mask.is_empty() => None,
-        Verdict::Allow => Some(unmaskable()),
-        Verdict::Hold(_) => Some(Refusal::denied(
-            Reason::ApprovalUnavailable,
-            "this needs an approval, and approvals cannot be asked for here",
-        )),
-        Verdict::Deny(reason) => Some(Refusal::denied(*reason, denial(*reason))),
-    }
+fn no_approval_for_connect() -> Refusal {
+    Refusal::denied(
+        Reason::ApprovalUnavailable,
+        "connecting needs an approval, which cannot be asked for here",
+    )
 }
 
-fn denial(reason: Reason) -> &'static str {
+pub(crate) fn denial(reason: Reason) -> &'static str {
     match reason {
         Reason::Forbidden => "a policy forbids this",
         Reason::PolicyError => "a policy could not be evaluated, which counts as a denial",

@@ -5,8 +5,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use countersign_recording::FrameKind;
-
 use crate::AppendError;
 
 /// A disk that said that it is full is asked again after this time.
@@ -75,13 +73,16 @@ impl Account {
         self.lock().used
     }
 
-    /// Whether an entry of this kind and size may be written now.
-    pub(crate) fn admit(&self, kind: FrameKind, bytes: usize) -> Result<(), AppendError> {
-        let begins = matches!(kind, FrameKind::Open | FrameKind::Intent | FrameKind::Refusal);
+    /// Whether anything may begin now.
+    pub(crate) fn admit_new(&self) -> Result<(), AppendError> {
+        if self.level() == Level::Full { Err(AppendError::Full) } else { Ok(()) }
+    }
+
+    /// Whether an entry of this size may be written now.
+    pub(crate) fn admit(&self, bytes: usize) -> Result<(), AppendError> {
         let bytes = u64::try_from(bytes).map_err(|_| AppendError::Full)?;
         let fits = self.lock().used.saturating_add(bytes) <= self.limits.hard;
-        let admitted = fits && !(begins && self.level() == Level::Full);
-        if admitted { Ok(()) } else { Err(AppendError::Full) }
+        if fits { Ok(()) } else { Err(AppendError::Full) }
     }
 
     pub(crate) fn add(&self, bytes: u64) {
@@ -154,10 +155,9 @@ mod tests {
     #[test]
     fn when_full_nothing_begins_and_what_was_admitted_still_ends() {
         let account = Account::new(Limits { low: 800, full: 1600, hard: 2000 }, 1600);
-        assert_eq!(account.admit(FrameKind::Intent, 1), Err(AppendError::Full));
-        assert_eq!(account.admit(FrameKind::Open, 1), Err(AppendError::Full));
-        assert_eq!(account.admit(FrameKind::Outcome, 400), Ok(()));
-        assert_eq!(account.admit(FrameKind::Outcome, 401), Err(AppendError::Full));
+        assert_eq!(account.admit_new(), Err(AppendError::Full));
+        assert_eq!(account.admit(400), Ok(()));
+        assert_eq!(account.admit(401), Err(AppendError::Full));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What a recording still owes: an outcome for each intent, and the counts of its Close.
 
+use countersign_model::OperationId;
 use countersign_recording::{Entry, FrameKind, MAX_UNFINISHED, Outcome, OutcomeKind, Unfinished};
 use countersign_wire::v1;
 
@@ -9,6 +10,9 @@ use crate::AppendError;
 pub(crate) struct Ledger {
     /// In the order in which they were recorded; at most [`MAX_UNFINISHED`].
     pub(crate) unfinished: Vec<Unfinished>,
+    /// Operations that wait for people; at most [`MAX_UNFINISHED`]. Nothing of them was sent, so that they owe nothing
+    /// when the recording ends, and no segment carries them over.
+    held: Vec<OperationId>,
     pub(crate) operations: u64,
     pub(crate) refusals: u64,
 }
@@ -22,6 +26,7 @@ impl Ledger {
         };
         Self {
             unfinished: header.unfinished.iter().filter_map(unfinished).collect(),
+            held: Vec::new(),
             operations: header.operations,
             refusals: header.refusals,
         }
@@ -29,19 +34,41 @@ impl Ledger {
 
     /// Whether there is room to keep track of one more of this kind.
     pub(crate) fn admit(&self, kind: FrameKind) -> Result<(), AppendError> {
-        let full = kind == FrameKind::Intent && self.unfinished.len() >= MAX_UNFINISHED;
-        if full { Err(AppendError::TooManyUnfinished) } else { Ok(()) }
+        let tracked = match kind {
+            FrameKind::Intent => self.unfinished.len(),
+            FrameKind::Hold => self.held.len(),
+            FrameKind::Open
+            | FrameKind::Refusal
+            | FrameKind::Reply
+            | FrameKind::Outcome
+            | FrameKind::Close => 0,
+        };
+        if tracked >= MAX_UNFINISHED { Err(AppendError::TooManyUnfinished) } else { Ok(()) }
+    }
+
+    /// Whether an entry begins something, for which a full spool has no room, or ends what was begun.
+    pub(crate) fn begins(&self, entry: &Entry) -> bool {
+        match entry {
+            Entry::Open(_) | Entry::Intent(_) | Entry::Hold(_) => true,
+            Entry::Refusal(refusal) => !self.held.contains(&refusal.operation),
+            Entry::Reply(_) | Entry::Outcome(_) | Entry::Close(_) => false,
+        }
     }
 
     pub(crate) fn note(&mut self, entry: &Entry) {
         match entry {
             Entry::Intent(intent) => {
+                self.held.retain(|held| *held != intent.operation);
                 self.intent(Unfinished { operation: intent.operation, approval: intent.approval });
             }
             Entry::Outcome(outcome) => {
                 self.unfinished.retain(|intent| intent.operation != outcome.operation);
             }
-            Entry::Refusal(_) => self.refusals = self.refusals.saturating_add(1),
+            Entry::Hold(hold) => self.held.push(hold.operation),
+            Entry::Refusal(refusal) => {
+                self.held.retain(|held| *held != refusal.operation);
+                self.refusals = self.refusals.saturating_add(1);
+            }
             Entry::Open(_) | Entry::Reply(_) | Entry::Close(_) => {}
         }
     }

@@ -73,7 +73,7 @@ impl Written {
 
 impl SessionSpool {
     pub(crate) fn begin(shared: Arc<Shared>, recording: RecordingId) -> Result<Self, AppendError> {
-        shared.account.admit(FrameKind::Open, 0)?;
+        shared.account.admit_new()?;
         let dir = layout::recording_dir(&shared.root, recording);
         layout::make_dir(&dir).map_err(|cause| refused(&shared, &cause))?;
         let health = Arc::new(Health::default());
@@ -188,7 +188,10 @@ impl SessionSpool {
     fn put_at(&mut self, entry: &Entry, level: Durability) -> Result<Recorded, AppendError> {
         self.healthy()?;
         let frame = self.writer.encode(entry, (self.shared.clock)(), level).map_err(unencodable)?;
-        self.shared.account.admit(entry.kind(), frame.bytes().len())?;
+        self.shared.account.admit(frame.bytes().len())?;
+        if self.ledger.begins(entry) {
+            self.shared.account.admit_new()?;
+        }
         let len = self.writer.len();
         let fits = len.saturating_add(frame.bytes().len()).saturating_add(RESERVE) <= MAX_SEGMENT;
         if !self.ended && !self.writer.is_empty() && (len >= ROTATE_AT || !fits) {

@@ -10,8 +10,8 @@ use std::{
 
 use countersign_model::{ApprovalId, Durability, OperationId, RecordingId, SessionId};
 use countersign_recording::{
-    CheckedSegment, Entry, Evidence, Frame, Intent, Open, Outcome, OutcomeKind, Payload, Report,
-    check_segment, manifest, replay, verify,
+    CheckedSegment, Entry, Evidence, Frame, Hold, Intent, Open, Outcome, OutcomeKind, Payload, Refusal,
+    Report, check_segment, manifest, replay, verify,
 };
 use countersign_wire::v1;
 use ed25519_dalek::SigningKey;
@@ -50,6 +50,7 @@ fn intent_of(operation: OperationId, payload: Vec<u8>) -> Entry {
         approval: Some(ApprovalId::generate()),
         protocol: "postgres".into(),
         kind: "query".into(),
+        preamble: Vec::new(),
         payload: Payload(payload),
         facts: Vec::new(),
         policies: Vec::new(),
@@ -60,6 +61,35 @@ fn intent_of(operation: OperationId, payload: Vec<u8>) -> Entry {
 
 fn intent(operation: OperationId) -> Entry {
     intent_of(operation, b"UPDATE orders SET paid = true WHERE id = 7".to_vec())
+}
+
+fn hold(operation: OperationId) -> Entry {
+    Entry::Hold(Box::new(Hold {
+        operation,
+        approval: ApprovalId::generate(),
+        protocol: "postgres".into(),
+        kind: "query".into(),
+        payload: Payload(b"DELETE FROM orders WHERE id = 7".to_vec()),
+        facts: Vec::new(),
+        policies: Vec::new(),
+        policy_revision: "abc".into(),
+        requirements: vec!["dba 1".into()],
+        expires_at: UNIX_EPOCH + Duration::from_secs(1_700_000_900),
+    }))
+}
+
+fn refusal(operation: OperationId) -> Entry {
+    Entry::Refusal(Box::new(Refusal {
+        operation,
+        approval: None,
+        protocol: "postgres".into(),
+        kind: "query".into(),
+        payload: Payload::default(),
+        facts: Vec::new(),
+        policies: Vec::new(),
+        policy_revision: "abc".into(),
+        reason: "approval_denied".into(),
+    }))
 }
 
 fn outcome(operation: OperationId) -> Entry {
@@ -337,6 +367,59 @@ async fn a_full_spool_admits_nothing_and_still_ends_what_it_admitted() {
     assert!(judge(recording, &[segments, rest].concat()).complete);
 }
 
+#[tokio::test]
+async fn a_full_spool_still_takes_the_refusal_of_what_it_let_wait() {
+    let dir = TempDir::new().unwrap();
+    let limits = Limits { low: 2_000, full: 4_000, hard: 80_000 };
+    let mut opened = Spool::open(config(dir.path(), 1, limits)).unwrap();
+    let recording = RecordingId::generate();
+    let mut session = opened.spool.begin(recording).unwrap();
+    session.append(&open(recording), Durability::PageCache).await.unwrap();
+    let (refused, released) = (OperationId::generate(), OperationId::generate());
+    for operation in [refused, released] {
+        session.append(&hold(operation), Durability::Fsync).await.unwrap();
+    }
+    session.append(&intent_of(OperationId::generate(), noise(4_000)), Durability::Fsync).await.unwrap();
+    assert_eq!(opened.spool.level(), Level::Full);
+
+    let mut append = async |entry: Entry| session.append(&entry, Durability::PageCache).await.map(drop);
+    assert_eq!(append(hold(OperationId::generate())).await, Err(AppendError::Full));
+    assert_eq!(append(refusal(OperationId::generate())).await, Err(AppendError::Full));
+    assert_eq!(append(intent(released)).await, Err(AppendError::Full));
+    assert_eq!(append(refusal(refused)).await, Ok(()));
+    assert_eq!(append(refusal(refused)).await, Err(AppendError::Full), "it ends once");
+    session.close("client").await.unwrap();
+    let report = judge(recording, &contents(&opened.spool, &announced(&mut opened.finished)));
+    assert!(report.complete && report.unfinished == 0, "{report:?}");
+}
+
+#[tokio::test]
+async fn what_only_waited_when_the_edge_crashed_is_not_unknown() {
+    let dir = TempDir::new().unwrap();
+    let opened = open_spool(dir.path(), 1);
+    let recording = RecordingId::generate();
+    let mut session = opened.spool.begin(recording).unwrap();
+    let (denied, released, waiting) =
+        (OperationId::generate(), OperationId::generate(), OperationId::generate());
+    let entries =
+        [open(recording), hold(denied), refusal(denied), hold(released), intent(released), hold(waiting)];
+    for entry in &entries {
+        session.append(entry, Durability::Fsync).await.unwrap();
+        session.rotate().unwrap();
+    }
+    opened.spool.settled().await;
+    let (recovered, waiting) = recover(crash(dir.path()).path());
+    assert_eq!((recovered.crashed, recovered.unknown), (1, 1));
+    let segments: Vec<Vec<u8>> = waiting.into_iter().map(|(_, bytes)| bytes).collect();
+    let report = judge(recording, &segments);
+    assert!(report.complete && report.unfinished == 0, "{report:?}");
+    let frames = frames(&segments);
+    let unknown = &frames[entries.len()].entry;
+    assert_eq!((unknown.operation(), unknown.outcome()), (Some(released), Some(OutcomeKind::Unknown)));
+    let Entry::Close(close) = &frames[entries.len() + 1].entry else { panic!("no Close") };
+    assert_eq!((close.operations, close.refusals), (1, 1));
+}
+
 /// A file system of 256 KiB, if this user may mount one.
 struct TinyDisk(TempDir);
 
@@ -495,6 +578,11 @@ async fn entries_out_of_place_are_refused() {
         session.append(&intent(OperationId::generate()), Durability::PageCache).await.unwrap();
     }
     let one_more = session.append(&intent(OperationId::generate()), Durability::PageCache).await;
+    assert_eq!(one_more, Err(AppendError::TooManyUnfinished));
+    for _ in 0..countersign_recording::MAX_UNFINISHED {
+        session.append(&hold(OperationId::generate()), Durability::PageCache).await.unwrap();
+    }
+    let one_more = session.append(&hold(OperationId::generate()), Durability::PageCache).await;
     assert_eq!(one_more, Err(AppendError::TooManyUnfinished));
     assert!(opened.spool.begin(recording).is_err(), "a recording begins once");
 }

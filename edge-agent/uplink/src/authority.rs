@@ -1,18 +1,24 @@
 //! What only the control plane may do, asked over gRPC.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use countersign_gate::{
     OpenRequest,
-    ports::{Authority, Credential},
+    ports::{Authority, Credential, Ended},
 };
-use countersign_model::{Identity, OperationId, Reason, Refusal, Secret, SessionFacts, SessionId};
+use countersign_model::{ApprovalId, Identity, OperationId, Refusal, Secret, SessionFacts, SessionId};
 use countersign_wire::{from_timestamp, v1};
 use tokio::sync::mpsc;
-use tonic::{Request, Status};
-use tracing::warn;
+use tracing::{info, warn};
 
-use crate::channel::Link;
+use crate::{
+    InForce,
+    approvals::Withdrawn,
+    channel::{Link, bounded},
+    outcomes::Outcomes,
+    refusals,
+    revocations::{Asked, NotOpen, Sessions},
+};
 
 /// Opening a session verifies a token, which may fetch keys; minting asks Entra. Both bounded.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
@@ -20,20 +26,39 @@ const MINT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The control plane, as the gate sees it.
 pub struct ControlPlane {
-    link: Link,
-    boot_id: [u8; 16],
-    closed: mpsc::UnboundedSender<SessionId>,
+    pub(crate) link: Link,
+    pub(crate) boot_id: [u8; 16],
+    pub(crate) in_force: Arc<InForce>,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) outcomes: Arc<Outcomes>,
+    /// Sessions that end, for [`report_closed`].
+    pub(crate) closed: mpsc::UnboundedSender<SessionId>,
+    /// Approvals that nobody waits for, for [`crate::approvals::report_withdrawn`].
+    pub(crate) withdrawn: mpsc::UnboundedSender<Withdrawn>,
 }
 
 impl ControlPlane {
-    /// Sessions that end are told through `closed`.
-    pub(crate) fn new(link: Link, boot_id: [u8; 16], closed: mpsc::UnboundedSender<SessionId>) -> Self {
-        Self { link, boot_id, closed }
+    /// Counts a session that the control plane opened as open here, unless it is to end already.
+    fn register(&self, session: SessionFacts, asked: Asked) -> Result<SessionFacts, Refusal> {
+        let id = session.session;
+        let refusal = match self.sessions.register(id, asked) {
+            Ok(()) => return Ok(session),
+            Err(NotOpen::Revoked) => refusals::killed(),
+            Err(NotOpen::Uncertain) => refusals::away(),
+        };
+        info!(session.id = %id, reason = %refusal.reason, "a session ended before it was open");
+        self.close_session(id);
+        Err(refusal)
     }
 }
 
 impl Authority for ControlPlane {
     async fn open_session(&self, request: OpenRequest) -> Result<SessionFacts, Refusal> {
+        let asked = self.sessions.asked();
+        if !self.in_force.lease_holds() {
+            // Nothing may be decided here, and the edge may have been shut out.
+            return Err(refusals::away());
+        }
         let wire = v1::OpenSessionRequest {
             token: request.token.expose().to_owned(),
             target: request.target.to_string(),
@@ -43,17 +68,24 @@ impl Authority for ControlPlane {
         };
         drop(request.token);
         let response = self.link.edge_service().open_session(bounded(wire, OPEN_TIMEOUT)).await;
-        match response.map_err(|status| away("open_session", &status))?.into_inner().result {
-            Some(v1::open_session_response::Result::Session(session)) => SessionFacts::try_from(session)
-                .map_err(|error| {
+        let response = response.map_err(|status| refusals::unanswered("open_session", &status))?;
+        match response.into_inner().result {
+            Some(v1::open_session_response::Result::Session(session)) => {
+                let session = SessionFacts::try_from(session).map_err(|error| {
                     warn!(%error, "the control plane opened a session that is malformed");
-                    control_plane_away()
-                }),
-            Some(v1::open_session_response::Result::Refused(refused)) => {
-                Err(refused_session(&refused.reason))
+                    refusals::away()
+                })?;
+                self.register(session, asked)
             }
-            None => Err(control_plane_away()),
+            Some(v1::open_session_response::Result::Refused(refused)) => {
+                Err(refusals::of_session(&refused.reason))
+            }
+            None => Err(refusals::away()),
         }
+    }
+
+    fn ended(&self, session: SessionId) -> Ended {
+        self.sessions.ended(session)
     }
 
     async fn mint(
@@ -61,27 +93,33 @@ impl Authority for ControlPlane {
         session: SessionId,
         identity: Identity,
         operation: OperationId,
+        approval: Option<ApprovalId>,
     ) -> Result<Credential, Refusal> {
         let wire = v1::MintCredentialRequest {
             session_id: session.to_string(),
             identity: v1::Identity::from(identity).into(),
             operation_id: operation.to_string(),
+            approval_id: approval.map(|approval| approval.to_string()).unwrap_or_default(),
         };
         let response = self.link.edge_service().mint_credential(bounded(wire, MINT_TIMEOUT)).await;
-        match response.map_err(|status| away("mint_credential", &status))?.into_inner().result {
+        let response = response.map_err(|status| refusals::unanswered("mint_credential", &status))?;
+        match response.into_inner().result {
             Some(v1::mint_credential_response::Result::Credential(minted)) => {
-                let expires_at = from_timestamp(minted.expires_at.as_ref()).map_err(|_| mint_failed())?;
+                let expires_at = from_timestamp(minted.expires_at.as_ref());
+                let expires_at = expires_at.map_err(|_| refusals::mint_failed())?;
                 Ok(Credential::new(identity, Secret::new(minted.token), expires_at))
             }
             Some(v1::mint_credential_response::Result::Refused(refused)) => {
                 warn!(reason = %refused.reason, identity = identity.as_str(), "no credential was minted");
-                Err(mint_failed())
+                Err(refusals::mint_failed())
             }
-            None => Err(mint_failed()),
+            None => Err(refusals::mint_failed()),
         }
     }
 
     fn close_session(&self, session: SessionId) {
+        self.sessions.deregister(session);
+        self.outcomes.forget_session(session);
         // The receiver is gone only while the process ends, and then the control plane closes by the lease.
         let _ = self.closed.send(session);
     }
@@ -98,30 +136,5 @@ pub(crate) async fn report_closed(link: Link, mut closed: mpsc::UnboundedReceive
     }
 }
 
-fn bounded<T>(message: T, timeout: Duration) -> Request<T> {
-    let mut request = Request::new(message);
-    request.set_timeout(timeout);
-    request
-}
-
-fn away(what: &'static str, status: &Status) -> Refusal {
-    warn!(what, code = ?status.code(), message = status.message(), "the control plane did not answer");
-    control_plane_away()
-}
-
-fn control_plane_away() -> Refusal {
-    Refusal::denied(Reason::ControlPlaneUnavailable, "the control plane does not answer")
-}
-
-fn mint_failed() -> Refusal {
-    Refusal::denied(Reason::MintFailed, "no credential could be had for the target")
-}
-
-/// The closed list of words that the control plane refuses a session with; an unknown one is no reason to open it.
-fn refused_session(reason: &str) -> Refusal {
-    match reason {
-        "unknown_target" => Refusal::denied(Reason::UnknownTarget, "there is no such target in this zone"),
-        "unavailable" => control_plane_away(),
-        _ => Refusal::denied(Reason::TokenRefused, "the token was refused"),
-    }
-}
+#[cfg(test)]
+pub(crate) mod tests;

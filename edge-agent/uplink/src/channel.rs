@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use countersign_wire::v1::edge_service_client::EdgeServiceClient;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Error, Identity};
+use tonic::{
+    Request,
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Error, Identity},
+};
 
 use crate::Membership;
 
@@ -40,6 +43,13 @@ impl Link {
         let channel = Channel::clone(&self.channel.load());
         EdgeServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE)
     }
+}
+
+/// A call that is given up after `timeout`.
+pub(crate) fn bounded<T>(message: T, timeout: Duration) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(timeout);
+    request
 }
 
 fn channel(url: &str, membership: &Membership) -> Result<Channel, Error> {

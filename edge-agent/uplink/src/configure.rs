@@ -2,7 +2,10 @@
 //!
 //! A malformed target is left out, which closes it; a fault anywhere else refuses the configuration as a whole.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
 
 use countersign_model::{Identity, Name};
 use countersign_pki::{Domain, verify};
@@ -13,8 +16,13 @@ use tracing::error;
 
 use crate::{
     Membership,
-    in_force::{Configuration, Target},
+    in_force::{ApprovedOn, Configuration, LoginRole, Target},
 };
+
+/// Agents that have a login role of their own at one target.
+const MAX_AGENT_ROLES: usize = 10_000;
+/// Longest name of a role in bytes: PostgreSQL cuts longer ones (`NAMEDATALEN` less one), and then means another.
+const MAX_ROLE: usize = 63;
 
 /// Why a configuration is not taken. The one in force stays so until the lease ends, which is not extended then.
 #[derive(Debug, thiserror::Error)]
@@ -77,7 +85,7 @@ fn targets(wire: Vec<v1::TargetConfiguration>) -> HashMap<Name, Arc<Target>> {
         let name = wire.name.clone();
         let target = target(wire);
         if target.is_none() {
-            error!(target = ?name, "a target's name, port or identity is malformed; sessions to it are refused");
+            error!(target = ?name, "a target's name, port, identity or role is malformed; sessions to it are refused");
         }
         target
     };
@@ -86,9 +94,16 @@ fn targets(wire: Vec<v1::TargetConfiguration>) -> HashMap<Name, Arc<Target>> {
 
 fn target(wire: v1::TargetConfiguration) -> Option<(Name, Arc<Target>)> {
     let name: Name = wire.name.parse().ok()?;
+    let approved_on = match v1::ApprovedOn::try_from(wire.approved_on).ok()? {
+        v1::ApprovedOn::Unspecified => ApprovedOn::OwnConnection,
+        v1::ApprovedOn::SameConnection => ApprovedOn::SameConnection,
+    };
     let mut login_roles = HashMap::new();
-    for identity in &wire.identities {
-        login_roles.insert(Identity::try_from(identity.identity()).ok()?, identity.login_role.clone());
+    for identity in wire.identities {
+        match login_roles.entry(Identity::try_from(identity.identity()).ok()?) {
+            Entry::Vacant(place) => place.insert(login_role(identity)?),
+            Entry::Occupied(_) => return None,
+        };
     }
     let target = Target {
         protocol: wire.protocol,
@@ -98,6 +113,86 @@ fn target(wire: v1::TargetConfiguration) -> Option<(Name, Arc<Target>)> {
         ca_pem: wire.ca_pem,
         search_path: wire.search_path,
         login_roles,
+        approved_on,
     };
     Some((name, Arc::new(target)))
+}
+
+/// One role or a role for each agent, never both.
+fn login_role(wire: v1::IdentityConfiguration) -> Option<LoginRole> {
+    let v1::IdentityConfiguration { login_role, agent_roles, .. } = wire;
+    if agent_roles.is_empty() {
+        return role(login_role).map(LoginRole::One);
+    }
+    if !login_role.is_empty() || agent_roles.len() > MAX_AGENT_ROLES {
+        return None;
+    }
+    let named = |(agent, name): (String, String)| Some((agent.parse().ok()?, role(name)?));
+    agent_roles.into_iter().map(named).collect::<Option<_>>().map(LoginRole::PerAgent)
+}
+
+fn role(name: String) -> Option<String> {
+    let is_name = (1..=MAX_ROLE).contains(&name.len()) && !name.contains('\0');
+    is_name.then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wire(identities: Vec<v1::IdentityConfiguration>) -> v1::TargetConfiguration {
+        v1::TargetConfiguration { name: "shop".into(), port: 5432, identities, ..Default::default() }
+    }
+
+    fn identity(login_role: &str, agent_roles: &[(&str, &str)]) -> v1::IdentityConfiguration {
+        let agent_roles =
+            agent_roles.iter().map(|(agent, role)| ((*agent).to_owned(), (*role).to_owned())).collect();
+        let identity = v1::Identity::Approved.into();
+        v1::IdentityConfiguration { identity, login_role: login_role.to_owned(), agent_roles }
+    }
+
+    fn read(identity: v1::IdentityConfiguration) -> Option<LoginRole> {
+        target(wire(vec![identity]))?.1.login_roles.get(&Identity::Approved).cloned()
+    }
+
+    #[test]
+    fn an_identity_has_one_role_or_a_role_for_each_agent() {
+        assert_eq!(read(identity("shop_rw", &[])), Some(LoginRole::One("shop_rw".into())));
+        let roles = [("reader", "shop_r"), ("writer", "shop_rw")];
+        let expected = roles.map(|(agent, role)| (agent.parse().expect("name"), role.to_owned()));
+        assert_eq!(read(identity("", &roles)), Some(LoginRole::PerAgent(expected.into())));
+        for (what, refused) in [
+            ("both", identity("shop_rw", &roles)),
+            ("neither", identity("", &[])),
+            ("no name of an agent", identity("", &[("no name", "shop_r")])),
+            ("no role", identity("", &[("reader", "")])),
+            ("a role that PostgreSQL would cut", identity(&"r".repeat(MAX_ROLE + 1), &[])),
+            ("a role that a C string would cut", identity("shop_r\0w", &[])),
+        ] {
+            assert_eq!(read(refused), None, "{what}");
+        }
+        assert!(read(identity(&"r".repeat(MAX_ROLE), &[])).is_some());
+    }
+
+    #[test]
+    fn agents_with_roles_are_bounded() {
+        let agents = |count: usize| {
+            let agent_roles = (0..count).map(|number| (format!("a{number}"), "r".to_owned())).collect();
+            v1::IdentityConfiguration { agent_roles, ..identity("", &[]) }
+        };
+        assert!(read(agents(MAX_AGENT_ROLES)).is_some());
+        assert_eq!(read(agents(MAX_AGENT_ROLES + 1)), None);
+    }
+
+    #[test]
+    fn an_identity_counts_once_and_a_place_that_is_not_known_is_refused() {
+        assert!(target(wire(vec![identity("a", &[]), identity("b", &[])])).is_none());
+        let on = |approved_on: i32| {
+            let wire = v1::TargetConfiguration { approved_on, ..wire(Vec::new()) };
+            target(wire).map(|(_, target)| target.approved_on)
+        };
+        assert_eq!(on(v1::ApprovedOn::Unspecified.into()), Some(ApprovedOn::OwnConnection));
+        assert_eq!(on(v1::ApprovedOn::SameConnection.into()), Some(ApprovedOn::SameConnection));
+        assert_eq!(on(99), None);
+    }
 }

@@ -1,7 +1,7 @@
 //! The gate's records in the words of a recording.
 
 use countersign_gate as gate;
-use countersign_model::{Determining, Fact, SessionFacts};
+use countersign_model::{Determining, Fact, Requirement, SessionFacts};
 use countersign_recording as recording;
 use countersign_wire::{to_timestamp, v1};
 
@@ -29,6 +29,7 @@ pub(crate) fn open(
         deadline: Some(to_timestamp(session.deadline)),
         closed_at: None,
         state: v1::SessionState::Open.into(),
+        closed_because: String::new(),
     };
     recording::Entry::Open(Box::new(recording::Open { session, policy_revision: revision }))
 }
@@ -36,26 +37,57 @@ pub(crate) fn open(
 /// Any entry after the first.
 pub(crate) fn entry(entry: gate::Entry<'_>) -> recording::Entry {
     match entry {
-        gate::Entry::Intent { operation, kind, identity, payload, facts, policies, revision } => {
-            recording::Entry::Intent(Box::new(recording::Intent {
-                operation,
-                approval: None,
-                protocol: PROTOCOL.to_owned(),
-                kind: kind.as_str().to_owned(),
-                payload: recording::Payload(payload.to_vec()),
-                facts: in_words(facts),
-                policies: names(policies),
-                policy_revision: revision.to_owned(),
-                identity: Some(identity),
-            }))
-        }
-        gate::Entry::Refusal { operation, kind, payload, facts, policies, revision, reason } => {
+        gate::Entry::Intent {
+            operation,
+            kind,
+            identity,
+            approval,
+            preamble,
+            payload,
+            facts,
+            policies,
+            revision,
+        } => recording::Entry::Intent(Box::new(recording::Intent {
+            operation,
+            approval,
+            protocol: PROTOCOL.to_owned(),
+            kind: kind.as_str().to_owned(),
+            preamble: preamble.iter().map(|step| bytes_of(step.as_bytes())).collect(),
+            payload: bytes_of(payload),
+            facts: in_words(facts),
+            policies: names(policies),
+            policy_revision: revision.to_owned(),
+            identity: Some(identity),
+        })),
+        gate::Entry::Hold {
+            operation,
+            approval,
+            kind,
+            payload,
+            facts,
+            policies,
+            revision,
+            requirements,
+            expires_at,
+        } => recording::Entry::Hold(Box::new(recording::Hold {
+            operation,
+            approval,
+            protocol: PROTOCOL.to_owned(),
+            kind: kind.as_str().to_owned(),
+            payload: bytes_of(payload),
+            facts: in_words(facts),
+            policies: names(policies),
+            policy_revision: revision.to_owned(),
+            requirements: requirements.iter().map(requirement).collect(),
+            expires_at,
+        })),
+        gate::Entry::Refusal { operation, approval, kind, payload, facts, policies, revision, reason } => {
             recording::Entry::Refusal(Box::new(recording::Refusal {
                 operation,
-                approval: None,
+                approval,
                 protocol: PROTOCOL.to_owned(),
                 kind: kind.as_str().to_owned(),
-                payload: recording::Payload(payload.to_vec()),
+                payload: bytes_of(payload),
                 facts: in_words(facts),
                 policies: names(policies),
                 policy_revision: revision.to_owned(),
@@ -65,10 +97,10 @@ pub(crate) fn entry(entry: gate::Entry<'_>) -> recording::Entry {
         gate::Entry::Reply { operation, bytes, rows, sha256 } => {
             recording::Entry::Reply(recording::Reply { operation, bytes, rows, sha256 })
         }
-        gate::Entry::Outcome { operation, outcome, completion, bytes, rows, sha256 } => {
+        gate::Entry::Outcome { operation, approval, outcome, completion, bytes, rows, sha256 } => {
             recording::Entry::Outcome(Box::new(recording::Outcome {
                 operation,
-                approval: None,
+                approval,
                 outcome: outcome_kind(outcome),
                 tags: completion.tags.clone(),
                 error_code: completion.error_code.clone().unwrap_or_default(),
@@ -101,4 +133,89 @@ fn in_words(facts: &[Fact]) -> Vec<recording::RecordedFact> {
 
 fn names(policies: &[Determining]) -> Vec<String> {
     policies.iter().map(|determining| determining.policy.to_string()).collect()
+}
+
+fn bytes_of(bytes: &[u8]) -> recording::Payload {
+    recording::Payload(bytes.to_vec())
+}
+
+fn requirement(requirement: &Requirement) -> String {
+    format!("{} {}", requirement.group, requirement.quorum)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use countersign_model::{Action, ApprovalId, Identity, OperationId, Reason, Resource};
+
+    use super::*;
+
+    #[test]
+    fn what_becomes_of_a_held_operation_names_its_approval() {
+        let (operation, approval) = (OperationId::generate(), ApprovalId::generate());
+        let facts = [Fact { action: Action::Connect, resource: Resource::Target }];
+        let policies = [Determining { policy: "shop/0".into() }];
+        let (kind, payload, revision) = (gate::OperationKind::Query, &"DELETE FROM orders".into(), "abc");
+        let (facts, policies) = (&facts[..], &policies[..]);
+        let requirements = &[
+            Requirement { group: "dba".into(), quorum: 2 },
+            Requirement { group: "owners".into(), quorum: 1 },
+        ];
+        let expires_at = SystemTime::UNIX_EPOCH;
+        let hold = entry(gate::Entry::Hold {
+            operation,
+            approval,
+            kind,
+            payload,
+            facts,
+            policies,
+            revision,
+            requirements,
+            expires_at,
+        });
+        let recording::Entry::Hold(held) = &hold else { panic!("{hold:?}") };
+        assert_eq!(held.requirements, ["dba 2", "owners 1"]);
+        assert_eq!((&held.payload.0[..], held.expires_at), (&b"DELETE FROM orders"[..], expires_at));
+
+        let (identity, reason) = (Identity::Approved, Reason::ApprovalDenied);
+        let (outcome, completion) = (gate::Outcome::Done, &gate::Completion::default());
+        for used in [Some(approval), None] {
+            let intent = entry(gate::Entry::Intent {
+                operation,
+                kind,
+                identity,
+                approval: used,
+                preamble: &[],
+                payload,
+                facts,
+                policies,
+                revision,
+            });
+            let refusal = entry(gate::Entry::Refusal {
+                operation,
+                approval: used,
+                kind,
+                payload,
+                facts,
+                policies,
+                revision,
+                reason,
+            });
+            let (bytes, rows, sha256) = (0, 0, [0; 32]);
+            let outcome = entry(gate::Entry::Outcome {
+                operation,
+                approval: used,
+                outcome,
+                completion,
+                bytes,
+                rows,
+                sha256,
+            });
+            for entry in [intent, refusal, outcome] {
+                assert_eq!((entry.operation(), entry.approval()), (Some(operation), used));
+            }
+        }
+        assert_eq!((hold.operation(), hold.approval()), (Some(operation), Some(approval)));
+    }
 }

@@ -29,7 +29,27 @@ pub struct Target {
     /// Search path pinned at login.
     pub search_path: String,
     /// Role that each identity logs in as.
-    pub login_roles: HashMap<Identity, String>,
+    pub login_roles: HashMap<Identity, LoginRole>,
+    /// Where an approved operation runs.
+    pub approved_on: ApprovedOn,
+}
+
+/// As whom an identity logs in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LoginRole {
+    /// The same role, whoever calls.
+    One(String),
+    /// A role for each agent, by the name that it is registered under; others have none.
+    PerAgent(HashMap<Name, String>),
+}
+
+/// Where an approved operation runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ApprovedOn {
+    /// On a connection of its own, as the approved identity.
+    OwnConnection,
+    /// On the session's standing connection.
+    SameConnection,
 }
 
 /// One revision of everything that the control plane told this edge.
@@ -48,6 +68,8 @@ pub struct InForce {
     configuration: ArcSwapOption<Configuration>,
     /// The lease ends here on the monotonic clock: a wall clock that is set back must not lengthen it.
     lease_ends: ArcSwapOption<Instant>,
+    /// When the edge was shut out last.
+    shut_out: ArcSwapOption<Instant>,
 }
 
 impl InForce {
@@ -79,9 +101,21 @@ impl InForce {
         newer
     }
 
+    /// Ends the lease at once. One that was asked for before does not count any more.
+    pub(crate) fn end_lease(&self) {
+        let now = Arc::new(Instant::now());
+        self.shut_out.store(Some(now.clone()));
+        if self.lease_holds() {
+            self.lease_ends.store(Some(now));
+        }
+    }
+
     /// Takes a lease of `valid_for` from `asked_at`, the instant of our question: the answer's way must not
     /// lengthen it.
     pub(crate) fn extend_lease(&self, asked_at: Instant, valid_for: Duration) {
+        if self.shut_out.load().as_deref().is_some_and(|shut_out| asked_at <= *shut_out) {
+            return;
+        }
         if let Some(end) = asked_at.checked_add(valid_for) {
             self.lease_ends.store(Some(Arc::new(end)));
         }
@@ -90,9 +124,18 @@ impl InForce {
 
 impl Decider for InForce {
     /// With no policy in force this is Deny.
-    fn decide(&self, session: &SessionFacts, facts: &[Fact], context: &OperationContext) -> Decision {
+    fn decide_approved(
+        &self,
+        session: &SessionFacts,
+        facts: &[Fact],
+        context: &OperationContext,
+        approved: &[Fact],
+    ) -> Decision {
         match self.configuration() {
-            Some(configuration) => configuration.policies.decide(session, facts, context, SystemTime::now()),
+            Some(configuration) => {
+                let now = SystemTime::now();
+                configuration.policies.decide_approved(session, facts, context, approved, now)
+            }
             None => Decision {
                 verdict: Verdict::Deny(Reason::NoPolicy),
                 obligations: Obligations::default(),
@@ -100,5 +143,61 @@ impl Decider for InForce {
                 revision: "".into(),
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use countersign_model::{Action, Resource};
+
+    use super::*;
+    use crate::authority::tests::facts;
+
+    const HELD: &str = r#"
+        permit(principal, action, resource);
+        @approvers("dba") forbid(principal, action == Action::"postgres:delete", resource)
+            unless { context.approved };
+    "#;
+
+    fn in_force() -> InForce {
+        let bundles = [("shop", HELD)];
+        let policies = CompiledPolicies::compile(&countersign_policy::revision(&bundles), &bundles);
+        let policies = policies.expect("compiled");
+        let in_force = InForce::default();
+        in_force.replace(Configuration { targets: HashMap::new(), policies, generation: 1 });
+        in_force
+    }
+
+    fn delete() -> [Fact; 1] {
+        let resource =
+            Resource::Table { database: "shop".into(), schema: "public".into(), table: "orders".into() };
+        [Fact { action: Action::PostgresDelete, resource }]
+    }
+
+    #[test]
+    fn approved_pairs_lift_what_holds_them_while_the_lease_does() {
+        let (in_force, session, context) = (in_force(), facts(), OperationContext::default());
+        let decide =
+            |approved: &[Fact]| in_force.decide_approved(&session, &delete(), &context, approved).verdict;
+        assert_eq!(decide(&delete()), Verdict::Deny(Reason::NoPolicy));
+        in_force.extend_lease(Instant::now(), Duration::from_secs(60));
+        assert_eq!(decide(&delete()), Verdict::Allow);
+        assert!(matches!(decide(&[]), Verdict::Hold(_)));
+        let unaided = in_force.decide(&session, &delete(), &context).verdict;
+        assert!(matches!(unaided, Verdict::Hold(hold) if hold.pairs == delete()));
+        in_force.end_lease();
+        assert_eq!(decide(&delete()), Verdict::Deny(Reason::NoPolicy));
+    }
+
+    #[test]
+    fn a_lease_that_was_asked_for_before_the_edge_was_shut_out_does_not_count() {
+        let in_force = in_force();
+        let asked_at = Instant::now();
+        in_force.end_lease();
+        assert_eq!(in_force.lease_ends(), None, "there was none");
+        in_force.extend_lease(asked_at, Duration::from_secs(60));
+        assert!(!in_force.lease_holds());
+        in_force.extend_lease(Instant::now() + Duration::from_nanos(1), Duration::from_secs(60));
+        assert!(in_force.lease_holds());
     }
 }

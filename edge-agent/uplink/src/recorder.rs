@@ -14,7 +14,11 @@ use countersign_spool::{AppendError, SessionSpool, Spool};
 use tokio::{task::spawn_blocking, time::sleep};
 use tracing::error;
 
-use crate::{entry, in_force::InForce};
+use crate::{
+    entry,
+    in_force::InForce,
+    revocations::{Registered, Sessions},
+};
 
 /// A session that goes on has its segment closed this often, so that its recording is archived while it lives,
 /// whether it does anything more or not.
@@ -28,12 +32,13 @@ pub struct SpoolRecorder {
     spool: Spool,
     edge: Name,
     in_force: Arc<InForce>,
+    sessions: Arc<Sessions>,
     live: Arc<Live>,
 }
 
 impl SpoolRecorder {
-    pub(crate) fn new(spool: Spool, edge: Name, in_force: Arc<InForce>) -> Self {
-        Self { spool, edge, in_force, live: Arc::default() }
+    pub(crate) fn new(spool: Spool, edge: Name, in_force: Arc<InForce>, sessions: Arc<Sessions>) -> Self {
+        Self { spool, edge, in_force, sessions, live: Arc::default() }
     }
 
     /// The recordings that are being written, for [`rotate_aged`].
@@ -46,18 +51,22 @@ impl Recorder for SpoolRecorder {
     type Journal = SpoolJournal;
 
     async fn begin(&self, session: &SessionFacts, client_user: &str) -> Result<SpoolJournal, JournalError> {
+        let registered = self.sessions.while_held(session.session);
         let configuration = self.in_force.configuration();
         let revision = configuration.map(|configuration| configuration.policies.revision().to_string());
         let open = entry::open(session, client_user, self.edge.as_str(), revision.unwrap_or_default());
         let mut spool = self.spool.begin(session.recording).map_err(journal_error)?;
         spool.append(&open, Durability::Fsync).await.map_err(journal_error)?;
-        Ok(SpoolJournal { recording: self.live.add(spool) })
+        Ok(SpoolJournal { recording: self.live.add(spool), _registered: registered })
     }
 }
 
 /// The recording of one session.
 pub struct SpoolJournal {
     recording: Arc<Mutex<Recording>>,
+    /// A session that is dropped without being closed, as by a panic, is no longer open either: its journal goes with
+    /// it, and so do its connections.
+    _registered: Registered,
 }
 
 impl Journal for SpoolJournal {
@@ -181,5 +190,26 @@ mod tests {
         drop(kept);
         live.rotate(Duration::ZERO);
         assert!(lock(&live.0).is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_session_is_open_for_as_long_as_its_journal_is_held() {
+        let dir = tempfile::tempdir().expect("folder");
+        let Opened { spool, .. } = spooled::spool(dir.path());
+        let sessions = Arc::<Sessions>::default();
+        let edge = "edge-1".parse().expect("name");
+        let recorder = SpoolRecorder::new(spool, edge, Arc::default(), sessions.clone());
+        let open = || {
+            let facts = crate::authority::tests::facts();
+            sessions.register(facts.session, sessions.asked()).expect("open");
+            facts
+        };
+        let [dropped, refused] = [open(), open()];
+        let journal = recorder.begin(&dropped, "ada").await.expect("begun");
+        let again = SessionFacts { recording: dropped.recording, ..refused };
+        assert!(recorder.begin(&again, "ada").await.is_err(), "a recording begins once");
+        assert_eq!(sessions.open_for_hello(), [dropped.session]);
+        drop(journal);
+        assert!(sessions.open_for_hello().is_empty());
     }
 }

@@ -21,12 +21,12 @@ use tracing::info;
 use zeroize::Zeroizing;
 
 use crate::{
-    ControlPlane, InForce, Membership,
-    attach::{self, Greeting},
-    authority,
+    ControlPlane, InForce, Membership, approvals, attach, authority,
     channel::Link,
     enrol,
+    outcomes::Outcomes,
     recorder::{self, SpoolRecorder},
+    revocations::Sessions,
     upload::Uploader,
 };
 
@@ -76,7 +76,7 @@ impl Uplink {
     pub fn start(settings: Settings) -> Result<(Arc<Self>, JoinSet<()>), UplinkError> {
         let Settings { url, membership, membership_file, spool_dir, spool_max_bytes } = settings;
         let (boot_id, key) = (random::<16>()?, SigningKey::from_bytes(&*random::<32>()?));
-        let greeting = Greeting { boot_id: *boot_id, recording_key: key.verifying_key().to_bytes() };
+        let recording_key = key.verifying_key().to_bytes();
         let boot = Boot { edge: membership.edge.clone(), boot_id: *boot_id, key };
         let limits =
             Limits { low: spool_max_bytes / 2, full: spool_max_bytes / 16 * 15, hard: spool_max_bytes };
@@ -86,22 +86,31 @@ impl Uplink {
 
         let link = Link::new(&url, &membership)?;
         let in_force = Arc::new(InForce::default());
+        let (sessions, outcomes) = (Arc::<Sessions>::default(), Arc::<Outcomes>::default());
         let (closed, to_report) = mpsc::unbounded_channel();
+        let (withdrawn, to_cancel) = mpsc::unbounded_channel();
         let pending = Arc::<AtomicUsize>::default();
         let mut tasks = JoinSet::new();
-        tasks.spawn(attach::stay_attached(link.clone(), membership.clone(), greeting, in_force.clone()));
+        let edge = attach::Edge {
+            membership: membership.clone(),
+            boot_id: *boot_id,
+            recording_key,
+            in_force: in_force.clone(),
+            sessions: sessions.clone(),
+            outcomes: outcomes.clone(),
+        };
+        tasks.spawn(attach::stay_attached(link.clone(), edge));
         tasks.spawn(authority::report_closed(link.clone(), to_report));
+        tasks.spawn(approvals::report_withdrawn(link.clone(), to_cancel));
         tasks.spawn(Uploader::new(link.clone(), spool.clone(), finished, pending.clone()).run());
         tasks.spawn(enrol::keep_renewed(link.clone(), url, membership.clone(), membership_file));
-        let recorder = SpoolRecorder::new(spool.clone(), membership.edge.clone(), in_force.clone());
+        let name = membership.edge.clone();
+        let recorder = SpoolRecorder::new(spool.clone(), name, in_force.clone(), sessions.clone());
         tasks.spawn(recorder::rotate_aged(recorder.live()));
-        let uplink = Self {
-            control_plane: ControlPlane::new(link, *boot_id, closed),
-            recorder,
-            in_force,
-            spool,
-            pending,
-        };
+        let boot_id = *boot_id;
+        let control_plane =
+            ControlPlane { link, boot_id, in_force: in_force.clone(), sessions, outcomes, closed, withdrawn };
+        let uplink = Self { control_plane, recorder, in_force, spool, pending };
         Ok((Arc::new(uplink), tasks))
     }
 
@@ -128,10 +137,15 @@ impl Uplink {
 
 impl Ports for Uplink {
     type Authority = ControlPlane;
+    type Approvals = ControlPlane;
     type Decider = InForce;
     type Recorder = SpoolRecorder;
 
     fn authority(&self) -> &ControlPlane {
+        &self.control_plane
+    }
+
+    fn approvals(&self) -> &ControlPlane {
         &self.control_plane
     }
 

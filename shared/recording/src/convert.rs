@@ -1,13 +1,19 @@
 //! Entries to and from `recording.proto`; each malformed field has a named error.
 
+mod words;
+
 use std::time::SystemTime;
 
-use countersign_model::{Durability, Identity};
+use countersign_model::Durability;
 use countersign_wire::{from_timestamp, to_timestamp, v1, v1::frame_body::Body};
 
-use crate::entry::{
-    Close, Entry, Frame, FrameKind, Intent, Open, Outcome, OutcomeKind, Payload, RecordedFact, Refusal, Reply,
+use crate::{
+    RecordedFact,
+    entry::{Close, Entry, Frame, Hold, Intent, Open, Outcome, OutcomeKind, Payload, Refusal, Reply},
 };
+use words::{durability_to_wire, identity, kind_to_wire, optional_id, outcome, outcome_to_wire, required_id};
+
+pub(crate) use words::{durability, kind};
 
 /// How a stored frame can be malformed although its bytes are where they should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -36,6 +42,9 @@ pub enum InvalidFrame {
     /// The identity is unknown.
     #[error("the identity is unknown")]
     Identity,
+    /// The end of the time for voting is missing or out of range.
+    #[error("the end of the time for voting is missing or out of range")]
+    ExpiresAt,
     /// The session of an open frame is missing.
     #[error("the session is missing")]
     Session,
@@ -71,26 +80,6 @@ pub(crate) fn frame(header: &v1::FrameHeader, body: v1::FrameBody) -> Result<Fra
     })
 }
 
-pub(crate) fn kind(header: &v1::FrameHeader) -> Option<FrameKind> {
-    match v1::FrameKind::try_from(header.kind).ok()? {
-        v1::FrameKind::Unspecified => None,
-        v1::FrameKind::Open => Some(FrameKind::Open),
-        v1::FrameKind::Intent => Some(FrameKind::Intent),
-        v1::FrameKind::Outcome => Some(FrameKind::Outcome),
-        v1::FrameKind::Reply => Some(FrameKind::Reply),
-        v1::FrameKind::Close => Some(FrameKind::Close),
-        v1::FrameKind::Refusal => Some(FrameKind::Refusal),
-    }
-}
-
-pub(crate) fn durability(header: &v1::FrameHeader) -> Option<Durability> {
-    match v1::RecordDurability::try_from(header.durability).ok()? {
-        v1::RecordDurability::Unspecified => None,
-        v1::RecordDurability::PageCache => Some(Durability::PageCache),
-        v1::RecordDurability::Fsync => Some(Durability::Fsync),
-    }
-}
-
 pub(crate) fn body(entry: &Entry) -> v1::FrameBody {
     let body = match entry {
         Entry::Open(open) => Body::Open(v1::OpenFrame {
@@ -98,6 +87,7 @@ pub(crate) fn body(entry: &Entry) -> v1::FrameBody {
             policy_revision: open.policy_revision.clone(),
         }),
         Entry::Intent(intent) => Body::Intent(intent_to_wire(intent)),
+        Entry::Hold(hold) => Body::Hold(hold_to_wire(hold)),
         Entry::Refusal(refusal) => Body::Refusal(refusal_to_wire(refusal)),
         Entry::Reply(reply) => Body::Reply(v1::ReplyFrame {
             bytes: reply.bytes,
@@ -123,6 +113,20 @@ fn intent_to_wire(intent: &Intent) -> v1::IntentFrame {
         policies: intent.policies.clone(),
         policy_revision: intent.policy_revision.clone(),
         identity: intent.identity.map_or(v1::Identity::Unspecified, v1::Identity::from).into(),
+        preamble: intent.preamble.iter().map(|step| step.0.clone()).collect(),
+    }
+}
+
+fn hold_to_wire(hold: &Hold) -> v1::HoldFrame {
+    v1::HoldFrame {
+        protocol: hold.protocol.clone(),
+        kind: hold.kind.clone(),
+        payload: hold.payload.0.clone(),
+        facts: facts_to_wire(&hold.facts),
+        policies: hold.policies.clone(),
+        policy_revision: hold.policy_revision.clone(),
+        requirements: hold.requirements.clone(),
+        expires_at: Some(to_timestamp(hold.expires_at)),
     }
 }
 
@@ -156,6 +160,7 @@ fn entry(header: &v1::FrameHeader, body: Body) -> Result<Entry, InvalidFrame> {
             policy_revision: open.policy_revision,
         })),
         Body::Intent(intent) => Entry::Intent(Box::new(intent_from_wire(header, intent)?)),
+        Body::Hold(hold) => Entry::Hold(Box::new(hold_from_wire(header, hold)?)),
         Body::Refusal(refusal) => Entry::Refusal(Box::new(refusal_from_wire(header, refusal)?)),
         Body::Reply(reply) => Entry::Reply(Reply {
             operation: required_id(&header.operation_id)?,
@@ -182,11 +187,27 @@ fn intent_from_wire(header: &v1::FrameHeader, wire: v1::IntentFrame) -> Result<I
         approval: optional_id(&header.approval_id)?,
         protocol: wire.protocol,
         kind: wire.kind,
+        preamble: wire.preamble.into_iter().map(Payload).collect(),
         payload: Payload(wire.payload),
         facts: facts_from_wire(wire.facts),
         policies: wire.policies,
         policy_revision: wire.policy_revision,
         identity,
+    })
+}
+
+fn hold_from_wire(header: &v1::FrameHeader, wire: v1::HoldFrame) -> Result<Hold, InvalidFrame> {
+    Ok(Hold {
+        operation: required_id(&header.operation_id)?,
+        approval: required_id(&header.approval_id)?,
+        protocol: wire.protocol,
+        kind: wire.kind,
+        payload: Payload(wire.payload),
+        facts: facts_from_wire(wire.facts),
+        policies: wire.policies,
+        policy_revision: wire.policy_revision,
+        requirements: wire.requirements,
+        expires_at: from_timestamp(wire.expires_at.as_ref()).map_err(|_| InvalidFrame::ExpiresAt)?,
     })
 }
 
@@ -237,61 +258,11 @@ fn facts_from_wire(facts: Vec<v1::RecordedFact>) -> Vec<RecordedFact> {
     facts.into_iter().map(|fact| RecordedFact { action: fact.action, resource: fact.resource }).collect()
 }
 
-fn kind_to_wire(kind: FrameKind) -> v1::FrameKind {
-    match kind {
-        FrameKind::Open => v1::FrameKind::Open,
-        FrameKind::Intent => v1::FrameKind::Intent,
-        FrameKind::Outcome => v1::FrameKind::Outcome,
-        FrameKind::Reply => v1::FrameKind::Reply,
-        FrameKind::Close => v1::FrameKind::Close,
-        FrameKind::Refusal => v1::FrameKind::Refusal,
-    }
-}
-
-fn durability_to_wire(durability: Durability) -> v1::RecordDurability {
-    match durability {
-        Durability::PageCache => v1::RecordDurability::PageCache,
-        Durability::Fsync => v1::RecordDurability::Fsync,
-    }
-}
-
-fn outcome_to_wire(outcome: OutcomeKind) -> v1::Outcome {
-    match outcome {
-        OutcomeKind::Done => v1::Outcome::Done,
-        OutcomeKind::Refused => v1::Outcome::Refused,
-        OutcomeKind::NotSent => v1::Outcome::NotSent,
-        OutcomeKind::Unknown => v1::Outcome::Unknown,
-        OutcomeKind::Failed => v1::Outcome::Failed,
-    }
-}
-
-fn outcome(header: &v1::FrameHeader) -> Result<OutcomeKind, InvalidFrame> {
-    match v1::Outcome::try_from(header.outcome) {
-        Ok(v1::Outcome::Done) => Ok(OutcomeKind::Done),
-        Ok(v1::Outcome::Refused) => Ok(OutcomeKind::Refused),
-        Ok(v1::Outcome::NotSent) => Ok(OutcomeKind::NotSent),
-        Ok(v1::Outcome::Unknown) => Ok(OutcomeKind::Unknown),
-        Ok(v1::Outcome::Failed) => Ok(OutcomeKind::Failed),
-        Ok(v1::Outcome::Unspecified) | Err(_) => Err(InvalidFrame::Outcome),
-    }
-}
-
-fn identity(wire: i32) -> Result<Identity, InvalidFrame> {
-    let wire = v1::Identity::try_from(wire).map_err(|_| InvalidFrame::Identity)?;
-    Identity::try_from(wire).map_err(|_| InvalidFrame::Identity)
-}
-
-fn required_id<T: std::str::FromStr>(text: &str) -> Result<T, InvalidFrame> {
-    text.parse().map_err(|_| InvalidFrame::Id)
-}
-
-fn optional_id<T: std::str::FromStr>(text: &str) -> Result<Option<T>, InvalidFrame> {
-    if text.is_empty() { Ok(None) } else { required_id(text).map(Some) }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, UNIX_EPOCH};
+
+    use countersign_model::{ApprovalId, OperationId};
 
     use super::*;
     use crate::fixture;
@@ -311,7 +282,7 @@ mod tests {
 
     #[test]
     fn each_malformed_field_has_its_name() {
-        let entry = fixture::outcome(countersign_model::OperationId::generate());
+        let entry = fixture::outcome(OperationId::generate(), None);
         let with = |change: fn(&mut v1::FrameHeader)| {
             let mut wire = header(0, at(), Durability::Fsync, &entry);
             change(&mut wire);
@@ -324,6 +295,18 @@ mod tests {
         assert_eq!(with(|h| h.approval_id = "x".into()), InvalidFrame::Id);
         assert_eq!(with(|h| h.outcome = 99), InvalidFrame::Outcome);
         assert_eq!(with(|h| h.durability = 0), InvalidFrame::Durability);
+        let hold = fixture::hold(OperationId::generate(), ApprovalId::generate());
+        let held = |change: fn(&mut v1::FrameHeader, &mut v1::HoldFrame)| {
+            let (mut wire, mut held) = (header(0, at(), Durability::Fsync, &hold), body(&hold));
+            if let Some(Body::Hold(hold)) = &mut held.body {
+                change(&mut wire, hold);
+            }
+            frame(&wire, held).map(drop)
+        };
+        assert_eq!(held(|_, _| ()), Ok(()));
+        assert_eq!(held(|header, _| header.approval_id.clear()), Err(InvalidFrame::Id));
+        assert_eq!(held(|header, _| header.kind = v1::FrameKind::Refusal.into()), Err(InvalidFrame::Kind));
+        assert_eq!(held(|_, hold| hold.expires_at = None), Err(InvalidFrame::ExpiresAt));
         let empty = v1::FrameBody { body: None };
         assert_eq!(frame(&header(0, at(), Durability::Fsync, &entry), empty), Err(InvalidFrame::Body));
     }

@@ -1,9 +1,14 @@
-//! What a recording says, as plain values: six kinds of entries, and the frame that holds one.
+//! What a recording says, as plain values: seven kinds of entries, and the frame that holds one.
+//!
+//! Of one operation they come in this order: `Hold? (Intent Reply* Outcome | Refusal)`. A Hold that nothing follows
+//! was never sent: the session ended while people were asked.
 
 use std::{fmt, time::SystemTime};
 
-use countersign_model::{ApprovalId, Durability, Fact, Identity, OperationId, Resource};
+use countersign_model::{ApprovalId, Durability, Identity, OperationId};
 use countersign_wire::v1;
+
+use crate::RecordedFact;
 
 /// Bytes of a caller. `Debug` shows their number alone: what an agent sends is never logged.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -13,15 +18,6 @@ impl fmt::Debug for Payload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Payload({} bytes)", self.0.len())
     }
-}
-
-/// A touched pair in words.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecordedFact {
-    /// The action's id: `postgres:select`.
-    pub action: String,
-    /// Kind and path: `Table shop.public.customers`. Parts that are no plain identifiers are quoted.
-    pub resource: String,
 }
 
 /// The session opens: always the first entry.
@@ -44,6 +40,8 @@ pub struct Intent {
     pub protocol: String,
     /// `query`, `connect`, `catalog`.
     pub kind: String,
+    /// What is sent before it on the same connection, in order.
+    pub preamble: Vec<Payload>,
     /// What is about to be sent.
     pub payload: Payload,
     /// What it touches.
@@ -54,6 +52,31 @@ pub struct Intent {
     pub policy_revision: String,
     /// The upstream identity that it is sent with; `None` where nothing is sent to the target.
     pub identity: Option<Identity>,
+}
+
+/// An operation that waits for people's votes; nothing of it is sent before its [`Intent`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hold {
+    /// The operation.
+    pub operation: OperationId,
+    /// The request for votes.
+    pub approval: ApprovalId,
+    /// `postgres`.
+    pub protocol: String,
+    /// `query`.
+    pub kind: String,
+    /// What would be sent.
+    pub payload: Payload,
+    /// What it touches.
+    pub facts: Vec<RecordedFact>,
+    /// Ids of the policies that hold it.
+    pub policies: Vec<String>,
+    /// Revision of the policies that were asked.
+    pub policy_revision: String,
+    /// Whose votes it waits for, a group and its quorum each: `dba 2`.
+    pub requirements: Vec<String>,
+    /// End of the time for voting.
+    pub expires_at: SystemTime,
 }
 
 /// An operation that was refused before anything was sent.
@@ -178,6 +201,8 @@ pub enum Entry {
     Open(Box<Open>),
     /// Before sending.
     Intent(Box<Intent>),
+    /// Before people are heard.
+    Hold(Box<Hold>),
     /// Instead of sending.
     Refusal(Box<Refusal>),
     /// While answers come.
@@ -195,6 +220,8 @@ pub enum FrameKind {
     Open,
     /// [`Entry::Intent`].
     Intent,
+    /// [`Entry::Hold`].
+    Hold,
     /// [`Entry::Refusal`].
     Refusal,
     /// [`Entry::Reply`].
@@ -211,6 +238,7 @@ impl FrameKind {
         match self {
             Self::Open => "open",
             Self::Intent => "intent",
+            Self::Hold => "hold",
             Self::Refusal => "refusal",
             Self::Reply => "reply",
             Self::Outcome => "outcome",
@@ -225,6 +253,7 @@ impl Entry {
         match self {
             Self::Open(_) => FrameKind::Open,
             Self::Intent(_) => FrameKind::Intent,
+            Self::Hold(_) => FrameKind::Hold,
             Self::Refusal(_) => FrameKind::Refusal,
             Self::Reply(_) => FrameKind::Reply,
             Self::Outcome(_) => FrameKind::Outcome,
@@ -236,6 +265,7 @@ impl Entry {
     pub fn operation(&self) -> Option<OperationId> {
         match self {
             Self::Intent(intent) => Some(intent.operation),
+            Self::Hold(hold) => Some(hold.operation),
             Self::Refusal(refusal) => Some(refusal.operation),
             Self::Reply(reply) => Some(reply.operation),
             Self::Outcome(outcome) => Some(outcome.operation),
@@ -247,6 +277,7 @@ impl Entry {
     pub fn approval(&self) -> Option<ApprovalId> {
         match self {
             Self::Intent(intent) => intent.approval,
+            Self::Hold(hold) => Some(hold.approval),
             Self::Refusal(refusal) => refusal.approval,
             Self::Outcome(outcome) => outcome.approval,
             Self::Open(_) | Self::Reply(_) | Self::Close(_) => None,
@@ -258,7 +289,7 @@ impl Entry {
         match self {
             Self::Outcome(outcome) => Some(outcome.outcome),
             Self::Refusal(_) => Some(OutcomeKind::Refused),
-            Self::Open(_) | Self::Intent(_) | Self::Reply(_) | Self::Close(_) => None,
+            Self::Open(_) | Self::Intent(_) | Self::Hold(_) | Self::Reply(_) | Self::Close(_) => None,
         }
     }
 }
@@ -276,57 +307,9 @@ pub struct Frame {
     pub entry: Entry,
 }
 
-impl From<&Fact> for RecordedFact {
-    fn from(fact: &Fact) -> Self {
-        Self { action: fact.action.as_str().to_owned(), resource: in_words(&fact.resource) }
-    }
-}
-
-fn in_words(resource: &Resource) -> String {
-    match resource {
-        Resource::Target => "Target".to_owned(),
-        Resource::Database { database } => path("Database", &[database]),
-        Resource::Table { database, schema, table } => path("Table", &[database, schema, table]),
-        Resource::Column { database, schema, table, column } => {
-            path("Column", &[database, schema, table, column])
-        }
-        Resource::Function { database, schema, function } => path("Function", &[database, schema, function]),
-        Resource::Setting { database, setting } => path("Setting", &[database, setting]),
-    }
-}
-
-fn path(kind: &str, parts: &[&str]) -> String {
-    let parts: Vec<String> = parts.iter().map(|part| plain_or_quoted(part)).collect();
-    format!("{kind} {}", parts.join("."))
-}
-
-/// Quoted as Rust text unless plain, so that a dot or a control character in a name cannot mislead a reader.
-fn plain_or_quoted(part: &str) -> String {
-    let plain = !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '$');
-    if plain { part.to_owned() } else { format!("{part:?}") }
-}
-
 #[cfg(test)]
 mod tests {
-    use countersign_model::Action;
-
     use super::*;
-
-    #[test]
-    fn facts_read_as_kind_and_path() {
-        let table = |table: &str| Fact {
-            action: Action::PostgresSelect,
-            resource: Resource::Table {
-                database: "shop".into(),
-                schema: "public".into(),
-                table: table.into(),
-            },
-        };
-        let words = |name| RecordedFact::from(&table(name)).resource;
-        assert_eq!(words("customers"), "Table shop.public.customers");
-        assert_eq!(words("a.b"), r#"Table shop.public."a.b""#);
-        assert_eq!(words("x\u{202e}y"), r#"Table shop.public."x\u{202e}y""#);
-    }
 
     #[test]
     fn debug_does_not_show_payload() {

@@ -7,8 +7,8 @@ use countersign_wire::v1;
 use ed25519_dalek::SigningKey;
 
 use crate::{
-    Beginning, Close, Entry, Intent, Open, Outcome, OutcomeKind, Part, Payload, RecordedFact, Refusal, Reply,
-    SegmentReader, SegmentWriter, chain_start, check_segment, manifest,
+    Beginning, Close, Entry, Hold, Intent, Open, Outcome, OutcomeKind, Part, Payload, RecordedFact, Refusal,
+    Reply, SegmentReader, SegmentWriter, chain_start, check_segment, manifest,
 };
 
 pub(crate) fn edge_key() -> SigningKey {
@@ -47,12 +47,13 @@ pub(crate) fn open(recording: RecordingId) -> Entry {
     Entry::Open(Box::new(Open { session, policy_revision: "abc".into() }))
 }
 
-pub(crate) fn intent(operation: OperationId) -> Entry {
+pub(crate) fn intent(operation: OperationId, approval: Option<ApprovalId>) -> Entry {
     Entry::Intent(Box::new(Intent {
         operation,
-        approval: None,
+        approval,
         protocol: "postgres".into(),
         kind: "query".into(),
+        preamble: vec![Payload(b"BEGIN".to_vec()), Payload(b"SAVEPOINT a".to_vec())],
         payload: Payload(format!("SELECT * FROM customers -- {operation}").into_bytes()),
         facts: vec![RecordedFact {
             action: "postgres:select".into(),
@@ -64,8 +65,26 @@ pub(crate) fn intent(operation: OperationId) -> Entry {
     }))
 }
 
-pub(crate) fn outcome(operation: OperationId) -> Entry {
-    let bare = Outcome::bare(operation, Some(ApprovalId::generate()), OutcomeKind::Done);
+pub(crate) fn hold(operation: OperationId, approval: ApprovalId) -> Entry {
+    Entry::Hold(Box::new(Hold {
+        operation,
+        approval,
+        protocol: "postgres".into(),
+        kind: "query".into(),
+        payload: Payload(b"DELETE FROM orders".to_vec()),
+        facts: vec![RecordedFact {
+            action: "postgres:delete".into(),
+            resource: "Table shop.public.orders".into(),
+        }],
+        policies: vec!["base/1".into()],
+        policy_revision: "abc".into(),
+        requirements: vec!["dba 2".into(), "owners 1".into()],
+        expires_at: at() + Duration::from_secs(900),
+    }))
+}
+
+pub(crate) fn outcome(operation: OperationId, approval: Option<ApprovalId>) -> Entry {
+    let bare = Outcome::bare(operation, approval, OutcomeKind::Done);
     Entry::Outcome(Box::new(Outcome {
         tags: vec!["SELECT 3".into()],
         reply_bytes: 99,
@@ -80,10 +99,10 @@ pub(crate) fn reply(operation: OperationId) -> Entry {
     Entry::Reply(Reply { operation, bytes: 99, rows: 3, sha256: [3; 32] })
 }
 
-pub(crate) fn refusal(operation: OperationId) -> Entry {
+pub(crate) fn refusal(operation: OperationId, approval: Option<ApprovalId>) -> Entry {
     Entry::Refusal(Box::new(Refusal {
         operation,
-        approval: Some(ApprovalId::generate()),
+        approval,
         protocol: "postgres".into(),
         kind: "query".into(),
         payload: Payload(b"DELETE FROM customers".to_vec()),
@@ -99,47 +118,63 @@ pub(crate) fn close() -> Entry {
 }
 
 pub(crate) fn one_of_each() -> Vec<Entry> {
-    let operation = OperationId::generate();
-    vec![
-        open(RecordingId::generate()),
-        intent(operation),
-        reply(operation),
-        outcome(operation),
-        refusal(operation),
-        close(),
-    ]
+    let mut all = approved().to_vec();
+    all.insert(0, open(RecordingId::generate()));
+    all.extend(denied());
+    all.push(close());
+    all
 }
 
-/// A whole recording of `segments` segments with `frames` frames each: Open, then intents, replies, outcomes,
-/// at the end Close.
+/// A held operation that was approved and ran.
+fn approved() -> [Entry; 4] {
+    let (operation, approval) = (OperationId::generate(), ApprovalId::generate());
+    let used = Some(approval);
+    [hold(operation, approval), intent(operation, used), reply(operation), outcome(operation, used)]
+}
+
+/// A held operation that was not approved.
+fn denied() -> [Entry; 2] {
+    let (operation, approval) = (OperationId::generate(), ApprovalId::generate());
+    [hold(operation, approval), refusal(operation, Some(approval))]
+}
+
+/// An operation that policy allows alone.
+fn allowed() -> [Entry; 3] {
+    let operation = OperationId::generate();
+    [intent(operation, None), reply(operation), outcome(operation, None)]
+}
+
+/// Open, operations, Close: `total` entries, of which no intent is without an outcome.
+fn entries(recording: RecordingId, total: usize) -> Vec<Entry> {
+    let mut all = vec![open(recording)];
+    loop {
+        match total - all.len() {
+            0 => return all,
+            1 => all.push(close()),
+            2 => all.push(refusal(OperationId::generate(), None)),
+            3 => all.extend(denied()),
+            4 => all.extend(allowed()),
+            _ => all.extend(approved()),
+        }
+    }
+}
+
+/// A whole recording of `segments` segments with `frames` frames each.
 pub(crate) fn recording(segments: u32, frames: u64) -> Vec<Vec<u8>> {
     recording_signed_by(segments, frames, &edge_key())
 }
 
 pub(crate) fn recording_signed_by(segments: u32, frames: u64, key: &SigningKey) -> Vec<Vec<u8>> {
     let recording = RecordingId::generate();
-    let total = u64::from(segments) * frames;
-    let mut operation = OperationId::generate();
+    let mut entries = entries(recording, segments as usize * frames as usize).into_iter();
     let mut next = beginning(recording);
     let mut all = Vec::new();
     for number in 0..segments {
         next.number = number;
         let (mut writer, mut bytes) = SegmentWriter::begin(&next).unwrap();
         for _ in 0..frames {
-            let sequence = writer.next_sequence();
-            let entry = match sequence % 3 {
-                _ if sequence == 0 => open(recording),
-                _ if sequence + 1 == total => close(),
-                _ if sequence + 2 == total => refusal(OperationId::generate()),
-                1 => {
-                    operation = OperationId::generate();
-                    intent(operation)
-                }
-                2 => reply(operation),
-                _ => outcome(operation),
-            };
-            let level = if sequence == 0 { Durability::Fsync } else { Durability::PageCache };
-            let frame = writer.encode(&entry, at(), level).unwrap();
+            let level = if writer.next_sequence() == 0 { Durability::Fsync } else { Durability::PageCache };
+            let frame = writer.encode(&entries.next().unwrap(), at(), level).unwrap();
             bytes.extend_from_slice(frame.bytes());
             writer.commit(&frame).unwrap();
         }

@@ -10,6 +10,7 @@ mod bounds;
 mod chain;
 mod convert;
 mod entry;
+mod fact;
 pub mod manifest;
 mod reader;
 mod replay;
@@ -27,8 +28,9 @@ pub use bounds::{
 pub use chain::{Link, start as chain_start};
 pub use convert::InvalidFrame;
 pub use entry::{
-    Close, Entry, Frame, FrameKind, Intent, Open, Outcome, OutcomeKind, Payload, RecordedFact, Refusal, Reply,
+    Close, Entry, Frame, FrameKind, Hold, Intent, Open, Outcome, OutcomeKind, Payload, Refusal, Reply,
 };
+pub use fact::RecordedFact;
 pub use reader::{FrameView, Malformed, Part, SegmentReader};
 pub use replay::{ReplayError, replay};
 pub use segment::{CheckedSegment, SegmentError, check_segment};

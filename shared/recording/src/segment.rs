@@ -223,7 +223,7 @@ mod tests {
         let numbered = |number| {
             let beginning = crate::Beginning { number, first_sequence: 9, ..fixture::beginning(recording) };
             let (mut writer, mut bytes) = crate::SegmentWriter::begin(&beginning).unwrap();
-            let intent = fixture::intent(countersign_model::OperationId::generate());
+            let intent = fixture::intent(countersign_model::OperationId::generate(), None);
             let frame = writer.encode(&intent, fixture::at(), countersign_model::Durability::Fsync).unwrap();
             bytes.extend_from_slice(frame.bytes());
             writer.commit(&frame).unwrap();

@@ -5,18 +5,15 @@ use std::{collections::HashSet, sync::Mutex, time::SystemTime};
 use countersign_model::{Durability, SessionId};
 use countersign_recording::{Entry, Open};
 use countersign_spool::{Boot, Limits, Opened, SessionSpool};
-use countersign_wire::v1::edge_service_server::{EdgeService, EdgeServiceServer};
 use ed25519_dalek::SigningKey;
 use sha2::{Digest as _, Sha256};
-use tonic::{
-    Request, Response, Streaming,
-    transport::{Endpoint, Server, server::TcpIncoming},
-};
+use tonic::Streaming;
 
 use super::*;
+use crate::fake;
 
 #[derive(Clone, Default)]
-struct Archive {
+pub(crate) struct Archive {
     refused: Arc<Mutex<HashSet<String>>>,
     /// Streams from now on that are never answered.
     silent: Arc<AtomicUsize>,
@@ -25,11 +22,31 @@ struct Archive {
 
 impl Archive {
     async fn start(&self) -> Link {
-        let incoming = TcpIncoming::bind(([127, 0, 0, 1], 0).into()).expect("a port");
-        let url = format!("http://{}", incoming.local_addr().expect("bound"));
-        let service = EdgeServiceServer::new(self.clone()).max_decoding_message_size(4 << 20);
-        tokio::spawn(Server::builder().add_service(service).serve_with_incoming(incoming));
-        Link::over(Endpoint::from_shared(url).expect("a URL").connect_lazy())
+        fake::start(self.clone()).await.0
+    }
+
+    /// Answers an upload.
+    pub(crate) fn upload(
+        &self,
+        mut segments: Streaming<v1::UploadSegmentsRequest>,
+    ) -> ReceiverStream<Result<v1::UploadSegmentsResponse, Status>> {
+        let (answers, stream) = mpsc::channel(1);
+        let archive = self.clone();
+        let more = |silent: usize| silent.checked_sub(1);
+        let silent = self.silent.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).is_ok();
+        tokio::spawn(async move {
+            if silent {
+                return answers.closed().await;
+            }
+            while let Ok(Some(segment)) = segments.message().await {
+                let answer = archive.take(&segment);
+                let ended = answer.is_err();
+                if answers.send(answer).await.is_err() || ended {
+                    return;
+                }
+            }
+        });
+        ReceiverStream::new(stream)
     }
 
     fn take(&self, request: &v1::UploadSegmentsRequest) -> Result<v1::UploadSegmentsResponse, Status> {
@@ -56,71 +73,6 @@ impl Archive {
             }
         };
         timeout(Duration::from_secs(20), arrived).await.expect("uploaded");
-    }
-}
-
-#[tonic::async_trait]
-impl EdgeService for Archive {
-    type AttachStream = ReceiverStream<Result<v1::ControlMessage, Status>>;
-    type UploadSegmentsStream = ReceiverStream<Result<v1::UploadSegmentsResponse, Status>>;
-
-    async fn upload_segments(
-        &self,
-        request: Request<Streaming<v1::UploadSegmentsRequest>>,
-    ) -> Result<Response<Self::UploadSegmentsStream>, Status> {
-        let (answers, stream) = mpsc::channel(1);
-        let (archive, mut segments) = (self.clone(), request.into_inner());
-        let more = |silent: usize| silent.checked_sub(1);
-        let silent = self.silent.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).is_ok();
-        tokio::spawn(async move {
-            if silent {
-                return answers.closed().await;
-            }
-            while let Ok(Some(segment)) = segments.message().await {
-                let answer = archive.take(&segment);
-                let ended = answer.is_err();
-                if answers.send(answer).await.is_err() || ended {
-                    return;
-                }
-            }
-        });
-        Ok(Response::new(ReceiverStream::new(stream)))
-    }
-
-    async fn enrol(&self, _: Request<v1::EnrolRequest>) -> Result<Response<v1::EnrolResponse>, Status> {
-        Err(Status::unimplemented(""))
-    }
-
-    async fn renew(&self, _: Request<v1::RenewRequest>) -> Result<Response<v1::RenewResponse>, Status> {
-        Err(Status::unimplemented(""))
-    }
-
-    async fn attach(
-        &self,
-        _: Request<Streaming<v1::EdgeMessage>>,
-    ) -> Result<Response<Self::AttachStream>, Status> {
-        Err(Status::unimplemented(""))
-    }
-
-    async fn open_session(
-        &self,
-        _: Request<v1::OpenSessionRequest>,
-    ) -> Result<Response<v1::OpenSessionResponse>, Status> {
-        Err(Status::unimplemented(""))
-    }
-
-    async fn close_session(
-        &self,
-        _: Request<v1::CloseSessionRequest>,
-    ) -> Result<Response<v1::CloseSessionResponse>, Status> {
-        Err(Status::unimplemented(""))
-    }
-
-    async fn mint_credential(
-        &self,
-        _: Request<v1::MintCredentialRequest>,
-    ) -> Result<Response<v1::MintCredentialResponse>, Status> {
-        Err(Status::unimplemented(""))
     }
 }
 

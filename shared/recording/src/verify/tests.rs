@@ -10,8 +10,8 @@ use crate::{SegmentWriter, fixture, manifest as manifests, replay};
 
 const FRAMES: u64 = 6;
 
-/// Frames per segment where every byte is tried.
-const FEW: u64 = 3;
+/// Frames per segment where every byte is tried: two segments have every kind of frame.
+const FEW: u64 = 4;
 
 #[derive(Clone)]
 struct Case {
@@ -363,6 +363,23 @@ fn without_a_manifest_the_chain_alone_still_shows_the_place() {
         let faults = case.report_of(None, false).faults;
         assert!(faults.contains(&EDITED) && faults.iter().any(|fault| fault.segment == Some(1)), "byte {at}");
     }
+}
+
+#[test]
+fn a_hold_that_nothing_follows_is_no_fault_and_nothing_unfinished() {
+    let recording = countersign_model::RecordingId::generate();
+    let (mut writer, mut bytes) = SegmentWriter::begin(&fixture::beginning(recording)).unwrap();
+    let hold =
+        fixture::hold(countersign_model::OperationId::generate(), countersign_model::ApprovalId::generate());
+    for entry in [fixture::open(recording), hold, fixture::close()] {
+        let frame = writer.encode(&entry, fixture::at(), Durability::Fsync).unwrap();
+        bytes.extend_from_slice(frame.bytes());
+        writer.commit(&frame).unwrap();
+    }
+    bytes.extend_from_slice(&writer.finish(&fixture::edge_key()));
+    let report = case_of(vec![bytes]).report();
+    assert!(report.ok && report.complete, "{report:?}");
+    assert_eq!((report.unfinished, report.frames.fsync), (0, 3));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Who asks on the admin side, and what for.
 
-use std::time::SystemTime;
+use std::{sync::Arc, time::SystemTime};
 
 use countersign_entra::TokenError;
 use countersign_model::PrincipalKind;
@@ -14,6 +14,51 @@ pub enum AdminRole {
     Admin,
     /// App role `countersign.auditor`, or admin: reading.
     Auditor,
+}
+
+/// A caller of the admin side whose token verifies. That alone gives them nothing: what they may do follows from
+/// their roles, by [`Caller::admin`] or by what an approval asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// `<tid>/<oid>`: what the audit log and votes call them.
+    pub actor: String,
+    /// When the token ends, and with it what was begun by it.
+    pub expires_at: SystemTime,
+    pub(crate) tenant_id: Arc<str>,
+    pub(crate) object_id: Arc<str>,
+    pub(crate) kind: PrincipalKind,
+    pub(crate) roles: Vec<String>,
+}
+
+impl Caller {
+    /// The caller as an admin or auditor. A role comes from the token's `roles`, so from an assignment in Entra,
+    /// for people and apps alike, but not for an agent on behalf of a person; without one there is no access at
+    /// all.
+    ///
+    /// # Errors
+    /// [`NoAdmin::ActsForAnother`], [`NoAdmin::NoRole`].
+    pub fn admin(&self) -> Result<Admin, NoAdmin> {
+        match self.kind {
+            PrincipalKind::User | PrincipalKind::Agent => {}
+            PrincipalKind::AgentForUser => return Err(NoAdmin::ActsForAnother),
+        }
+        let role = match (self.has("countersign.admin"), self.has("countersign.auditor")) {
+            (true, _) => AdminRole::Admin,
+            (false, true) => AdminRole::Auditor,
+            (false, false) => return Err(NoAdmin::NoRole),
+        };
+        Ok(Admin { actor: self.actor.clone(), role })
+    }
+
+    /// Whether the token carries an app role.
+    pub(crate) fn has(&self, role: &str) -> bool {
+        self.roles.iter().any(|held| held == role)
+    }
+
+    /// Their name for show. The tokens that are taken carry none that would be more than what somebody chose.
+    pub(crate) fn name(&self) -> &str {
+        &self.object_id
+    }
 }
 
 /// A caller of the admin side whose token carries one of our app roles.
@@ -46,25 +91,21 @@ pub enum NoAdmin {
 }
 
 impl Core {
-    /// The caller that a bearer token proves. A role comes from the token's `roles`, so from an assignment in Entra,
-    /// for people and apps alike, but not for an agent on behalf of a person; without one there is no access at all.
+    /// The caller that a bearer token for the admin side proves.
     ///
     /// # Errors
-    /// [`NoAdmin`]; its details are for the log.
-    pub async fn admin(&self, token: &str) -> Result<Admin, NoAdmin> {
+    /// [`NoAdmin::Token`]; its details are for the log.
+    pub async fn caller(&self, token: &str) -> Result<Caller, NoAdmin> {
         let now: SystemTime = self.now();
         let audience = &self.parts.settings.admin_audience;
         let token = self.parts.tokens.validate(token, audience, now).await.map_err(NoAdmin::Token)?;
-        match token.kind {
-            PrincipalKind::User | PrincipalKind::Agent => {}
-            PrincipalKind::AgentForUser => return Err(NoAdmin::ActsForAnother),
-        }
-        let has = |role: &str| token.roles.iter().any(|held| held == role);
-        let role = match (has("countersign.admin"), has("countersign.auditor")) {
-            (true, _) => AdminRole::Admin,
-            (false, true) => AdminRole::Auditor,
-            (false, false) => return Err(NoAdmin::NoRole),
-        };
-        Ok(Admin { actor: format!("{}/{}", token.tenant_id, token.object_id), role })
+        Ok(Caller {
+            actor: format!("{}/{}", token.tenant_id, token.object_id),
+            expires_at: token.expires_at,
+            tenant_id: token.tenant_id,
+            object_id: token.object_id,
+            kind: token.kind,
+            roles: token.roles,
+        })
     }
 }

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use std::sync::Arc;
 
-use crate::{Core, in_force::InForce};
+use crate::{Core, in_force::InForce, registration::identity_spec};
 
 /// PostgreSQL's port.
 const DEFAULT_PORT: u32 = 5432;
@@ -53,10 +53,14 @@ fn configuration(zone: &Name, in_force: &InForce) -> v1::Configuration {
 
 fn target(name: &Name, spec: &v1::TargetSpec) -> Option<v1::TargetConfiguration> {
     let postgres = spec.postgres.as_ref()?;
-    let identities = [(Identity::Standing, &spec.standing), (Identity::Metadata, &spec.metadata)];
-    let identities = identities.into_iter().filter_map(|(identity, spec)| {
-        let login_role = spec.as_ref()?.login_role.clone();
-        Some(v1::IdentityConfiguration { identity: v1::Identity::from(identity).into(), login_role })
+    let identities = [Identity::Standing, Identity::Approved, Identity::Metadata].into_iter();
+    let identities = identities.filter_map(|identity| {
+        let spec = identity_spec(spec, identity)?;
+        Some(v1::IdentityConfiguration {
+            identity: v1::Identity::from(identity).into(),
+            login_role: spec.login_role.clone(),
+            agent_roles: spec.agent_roles.clone(),
+        })
     });
     Some(v1::TargetConfiguration {
         name: name.to_string(),
@@ -65,10 +69,16 @@ fn target(name: &Name, spec: &v1::TargetSpec) -> Option<v1::TargetConfiguration>
         port: if postgres.port == 0 { DEFAULT_PORT } else { postgres.port },
         database: postgres.database.clone(),
         ca_pem: postgres.ca_pem.clone(),
-        search_path: match postgres.search_path.as_str() {
-            "" => DEFAULT_SEARCH_PATH.into(),
-            path => path.to_owned(),
-        },
+        search_path: search_path(postgres).to_owned(),
         identities: identities.collect(),
+        approved_on: spec.approved_on,
     })
+}
+
+/// The search path that a target's sessions are pinned to.
+pub(crate) fn search_path(postgres: &v1::PostgresSpec) -> &str {
+    match postgres.search_path.as_str() {
+        "" => DEFAULT_SEARCH_PATH,
+        path => path,
+    }
 }

@@ -8,13 +8,13 @@ use std::{
 };
 
 use countersign_archive::Archive;
-use countersign_model::Name;
-use countersign_pki::{Ca, DeploymentKey};
+use countersign_model::{ApprovalId, Name};
+use countersign_pki::{ApprovalsKey, Ca, DeploymentKey};
 use countersign_store::{AuditEvent, Store, StoreError};
-use tokio::sync::{Mutex as AsyncMutex, Semaphore, watch};
+use tokio::sync::{Mutex as AsyncMutex, Semaphore, broadcast, watch};
 
 use crate::{
-    Minting, Tokens,
+    Minting, Tokens, approvals,
     declared::{Declared, InvalidSpec},
     edges::Attachment,
     in_force::InForce,
@@ -37,6 +37,9 @@ pub struct Settings {
     pub lease: Duration,
     /// Whether a token that was seen in one zone is refused in another; else that is an alarm only.
     pub one_zone_per_token: bool,
+    /// Whether a bearer token alone votes. It does not show that a person is there, so nobody can vote without it
+    /// but where that is accepted.
+    pub allow_token_votes: bool,
 }
 
 /// Everything that the core does not make itself.
@@ -51,8 +54,10 @@ pub struct Parts {
     pub minting: Arc<dyn Minting>,
     /// Names edges. Its deployment is ours.
     pub ca: Arc<Ca>,
-    /// Signs policy sets and manifests.
+    /// Signs policy sets, manifests and outcomes of approvals.
     pub deployment_key: Arc<DeploymentKey>,
+    /// Seals what is asked of people, and authenticates their votes.
+    pub approvals_key: Arc<ApprovalsKey>,
     /// What the deployment is set to.
     pub settings: Settings,
     /// What time it is.
@@ -82,6 +87,8 @@ pub struct Core {
     pub(crate) attached: Mutex<HashMap<Name, Attachment>>,
     /// Bounds the segments that are judged at a time.
     pub(crate) judging: Arc<Semaphore>,
+    /// Ids of approvals as they change, for whoever watches.
+    pub(crate) approval_changes: broadcast::Sender<ApprovalId>,
 }
 
 impl fmt::Debug for Core {
@@ -106,6 +113,7 @@ impl Core {
             changing: AsyncMutex::default(),
             attached: Mutex::default(),
             judging: Arc::new(Semaphore::new(JUDGED_AT_A_TIME)),
+            approval_changes: broadcast::Sender::new(approvals::WATCH_QUEUE),
         })
     }
 
@@ -152,8 +160,8 @@ impl Core {
     }
 }
 
-/// Runs `work` to its end though the caller may go away in its middle: a client that resets its HTTP/2 stream drops the
-/// handler, and what the store has taken must still come into force and into the audit log.
+/// Runs `work` to its end though the caller may go away in its middle: a client that resets its HTTP/2 stream
+/// drops the handler, and what the store has taken must still come into force and into the audit log.
 pub(crate) async fn to_its_end<T, E>(
     work: impl Future<Output = Result<T, E>> + Send + 'static,
 ) -> Result<T, E>

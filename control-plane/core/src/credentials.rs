@@ -1,15 +1,23 @@
-//! Credentials: minted for one open session, if policy still lets its caller connect.
+//! Credentials: minted for one open session, if policy still lets its caller connect; and for what people
+//! approved, once, for the operation that has used the approval up.
 
 use std::time::Duration;
 
 use countersign_entra::{MintError, MintRequest, Minted};
-use countersign_model::{Action, Fact, Identity, OperationContext, OperationId, Reason, Resource, Verdict};
+use countersign_model::{
+    Action, ApprovalId, Fact, Identity, OperationContext, OperationId, Reason, Resource, Verdict,
+};
 use countersign_pki::EdgeIdentity;
 use countersign_store::SessionRecord;
 use countersign_wire::v1;
 use tracing::warn;
 
-use crate::{Core, EdgeError, in_force::InForce, sessions::facts};
+use crate::{
+    Core, EdgeError,
+    in_force::InForce,
+    registration::{Registration, registration},
+    sessions::facts,
+};
 
 /// What a token is for if the identity does not say: Azure Database for PostgreSQL.
 const DEFAULT_RESOURCE: &str = "https://ossrdbms-aad.database.windows.net";
@@ -33,7 +41,7 @@ pub enum MintRefusal {
 }
 
 impl MintRefusal {
-    fn refused(reason: Reason) -> Self {
+    pub(crate) fn refused(reason: Reason) -> Self {
         Self::Refused { reason, retry_after: None }
     }
 }
@@ -47,8 +55,10 @@ impl<E: Into<EdgeError>> From<E> for MintRefusal {
 impl Core {
     /// Mints a credential for an open session of this edge's attached process.
     ///
-    /// Connect is decided again, by the policies and for the agent's name in force now: an edge whose policies are stale
-    /// cannot have a credential that the present ones refuse, nor an agent that was deleted one by its old name. `approved` is refused: nothing here can show an approval.
+    /// Connect is decided again, by the policies and for the agent's name in force now: an edge whose policies are
+    /// stale cannot have a credential that the present ones refuse, nor an agent that was deleted one by its old
+    /// name. `approved` is minted once for an approval that this session and operation have used up; if that fails
+    /// it is not tried again, and the operation was not sent. For the others `approval` means nothing.
     ///
     /// # Errors
     /// [`MintRefusal`].
@@ -58,22 +68,36 @@ impl Core {
         session: &str,
         identity: Identity,
         operation: &str,
+        approval: &str,
     ) -> Result<Minted, MintRefusal> {
         let operation: OperationId =
             operation.parse().map_err(|_| EdgeError::Malformed("operation_id is malformed"))?;
+        let approval = match identity {
+            Identity::Approved => {
+                let id = approval.parse().map_err(|_| EdgeError::Malformed("approval_id is malformed"))?;
+                Some(id)
+            }
+            Identity::Standing | Identity::Metadata => None,
+        };
         let session = self.session_of(peer, session).await?;
         self.attached_boot(peer, &session.boot_id).await?;
         let in_force = self.in_force.borrow().clone();
+        let agent = in_force.agent(&session.principal);
         let minted = match self.permitted(&session, &in_force) {
-            Ok(target) => self.mint_for(&session, target, identity).await,
+            Ok(target) => {
+                let target = (&session.target, target);
+                let registration =
+                    registration(&in_force, self.deployment(), target, identity, agent.as_ref());
+                self.mint_for(&session, operation, approval, registration).await
+            }
             Err(reason) => Err(MintRefusal::refused(reason)),
         };
-        self.audit_mint(&session, identity, operation, &minted).await?;
+        self.audit_mint(&session, identity, (operation, approval), &minted).await?;
         minted
     }
 
     /// The session's target, if the session lives and its caller may connect now.
-    fn permitted<'a>(
+    pub(crate) fn permitted<'a>(
         &self,
         session: &SessionRecord,
         in_force: &'a InForce,
@@ -96,26 +120,29 @@ impl Core {
     async fn mint_for(
         &self,
         session: &SessionRecord,
-        target: &v1::TargetSpec,
-        identity: Identity,
+        operation: OperationId,
+        approval: Option<ApprovalId>,
+        registration: Option<Registration<'_>>,
     ) -> Result<Minted, MintRefusal> {
-        let spec = match identity {
-            Identity::Standing => target.standing.as_ref(),
-            Identity::Metadata => target.metadata.as_ref(),
-            Identity::Approved => return Err(MintRefusal::refused(Reason::ApprovalUnavailable)),
+        let Some(registration) = registration else {
+            warn!(session = %session.id, "the target has no such identity for this caller");
+            return Err(MintRefusal::refused(Reason::MintFailed));
         };
-        let spec = spec.ok_or(MintRefusal::refused(Reason::MintFailed))?;
-        let subject = format!("cs:{}:target:{}:{}", self.deployment(), session.target, identity.as_str());
-        let resource = if spec.resource.is_empty() { DEFAULT_RESOURCE } else { &spec.resource };
-        let request = MintRequest { client_id: &spec.client_id, subject: &subject, resource };
-        self.parts.minting.mint(request, self.now()).await.map_err(|error| refusal(&error))
+        if let Some(approval) = approval {
+            self.claim_mint(approval, session, operation).await?;
+        }
+        let resource =
+            if registration.resource.is_empty() { DEFAULT_RESOURCE } else { registration.resource };
+        let Registration { client_id, subject, .. } = &registration;
+        let request = MintRequest { client_id, subject, resource };
+        self.parts.minting.mint(request, self.now()).await.map_err(|error| refusal(&error, approval))
     }
 
     async fn audit_mint(
         &self,
         session: &SessionRecord,
         identity: Identity,
-        operation: OperationId,
+        (operation, approval): (OperationId, Option<ApprovalId>),
         minted: &Result<Minted, MintRefusal>,
     ) -> Result<(), EdgeError> {
         let (action, outcome) = match minted {
@@ -127,18 +154,22 @@ impl Core {
             warn!(session = %session.id, identity = identity.as_str(), outcome, "no credential");
         }
         let (id, operation) = (session.id.to_string(), operation.to_string());
-        let detail = [
+        let approval = approval.map(|approval| approval.to_string());
+        let mut detail = vec![
             ("identity", identity.as_str()),
             ("target", session.target.as_str()),
             ("operation", operation.as_str()),
             ("outcome", outcome),
         ];
+        detail.extend(approval.as_deref().map(|approval| ("approval", approval)));
         Ok(self.audit(session.edge.as_str(), action, &id, &detail).await?)
     }
 }
 
-fn refusal(error: &MintError) -> MintRefusal {
+/// An approval is worth one attempt, so after it there is nothing to come back for.
+fn refusal(error: &MintError, approval: Option<ApprovalId>) -> MintRefusal {
     let retry_after = match error {
+        _ if approval.is_some() => None,
         MintError::Transient => Some(SOON),
         MintError::Throttled { retry_after } => Some(*retry_after),
         MintError::Propagation { .. } => Some(LATER),

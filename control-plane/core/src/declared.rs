@@ -89,8 +89,12 @@ pub(crate) fn encode(spec: &Spec) -> Vec<u8> {
 
 /// A stored spec.
 pub(crate) fn decode(resource: &Resource) -> Option<Spec> {
-    let bytes = resource.spec.as_slice();
-    let spec = match resource.kind {
+    decode_as(resource.kind, &resource.spec)
+}
+
+/// A stored spec of that kind.
+pub(crate) fn decode_as(kind: ResourceKind, bytes: &[u8]) -> Option<Spec> {
+    let spec = match kind {
         ResourceKind::Zone => Spec::Zone(v1::ZoneSpec::decode(bytes).ok()?),
         ResourceKind::Target => Spec::Target(v1::TargetSpec::decode(bytes).ok()?),
         ResourceKind::Agent => Spec::Agent(v1::AgentSpec::decode(bytes).ok()?),

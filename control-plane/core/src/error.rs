@@ -48,12 +48,18 @@ pub enum EdgeError {
     /// Another process of this edge attached since, or this one never did.
     #[error("this process is not the attached one of its edge")]
     NotAttached,
+    /// The edge does not read what it is sent.
+    #[error("this process does not read its stream")]
+    Unread,
     /// A field is malformed; the text names it.
     #[error("{0}")]
     Malformed(&'static str),
     /// There is no such session of this edge.
     #[error("there is no such session of this edge")]
     UnknownSession,
+    /// There is no such approval of this session.
+    #[error("there is no such approval of this session")]
+    UnknownApproval,
     /// The certificate could not be made.
     #[error(transparent)]
     Ca(#[from] CaError),

@@ -17,6 +17,7 @@ use tracing::{info, warn};
 use crate::{
     Core, EdgeError, IngestError,
     recordings::{MAX_MANIFEST, manifest_key, segment_key},
+    sessions::RECORDING_COMPLETE,
 };
 
 impl Core {
@@ -163,7 +164,7 @@ impl Core {
             info!(recording = %id, segments = recording.segments, "recording sealed");
         }
         if self.parts.store.session(session.id).await?.closed_at.is_none() {
-            self.end_session(session, "recording complete").await?;
+            self.end_session(session, RECORDING_COMPLETE).await?;
         }
         Ok(())
     }

@@ -1,9 +1,10 @@
 //! The use cases of the control plane, over its ports: store, archive, Entra, keys.
 //!
-//! No gRPC and no HTTP in here: callers are identified before they come ([`Admin`] by a token, an edge by its verified
-//! certificate), and every use case says in a small error whose fault it was. What is done is audited.
+//! No gRPC and no HTTP in here: callers are identified before they come ([`Caller`] by a token, an edge by its
+//! verified certificate), and every use case says in a small error whose fault it was. What is done is audited.
 
 mod admin;
+mod approvals;
 mod configuration;
 mod core;
 mod credentials;
@@ -17,11 +18,14 @@ mod issuer;
 mod listing;
 mod ports;
 mod recordings;
+mod registration;
 mod resources;
+mod revocation;
 mod sessions;
 mod validate;
 
-pub use admin::{Admin, AdminRole, NoAdmin};
+pub use admin::{Admin, AdminRole, Caller, NoAdmin};
+pub use approvals::{ApprovalError, ApprovalRefusal, VoteRefused, WatchEnded, Watching};
 pub use configuration::Configurations;
 pub use core::{Clock, Core, Parts, Settings, StartError};
 pub use credentials::MintRefusal;
@@ -32,6 +36,7 @@ pub use issuer::Issuer;
 pub use listing::PageError;
 pub use ports::{Minting, Tokens};
 pub use recordings::ReadError;
+pub use revocation::RevokeError;
 pub use sessions::OpenRequest;
 
 #[cfg(test)]

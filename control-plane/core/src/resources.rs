@@ -43,11 +43,16 @@ impl Core {
         let admin_audience = &self.parts.settings.admin_audience;
         let spec = validate::check(&name, spec, &declared, admin_audience).map_err(ResourceError::Invalid)?;
         let present = self.present(kind, &name).await?;
+        let encoded = match &present {
+            // A map has many encodings: what says the same is the same.
+            Some((_, stored)) if declared::decode_as(kind, stored).as_ref() == Some(&spec) => stored.clone(),
+            _ => declared::encode(&spec),
+        };
         if dry_run {
-            return Ok(foresee(kind, &name, spec, present));
+            return Ok(foresee(kind, &name, spec, &encoded, present));
         }
         let expected = present.as_ref().map_or(Expected::Absent, |(version, _)| Expected::Version(*version));
-        let put = self.parts.store.put_resource(kind, &name, declared::encode(&spec), expected).await?;
+        let put = self.parts.store.put_resource(kind, &name, encoded, expected).await?;
         if put.change != Change::Unchanged {
             self.put_in_force().await?;
         }
@@ -59,22 +64,34 @@ impl Core {
         Ok((declared::message(kind, &name, spec, put.version), change))
     }
 
-    /// Removes a resource that nothing else depends on. Dropping the future does not stop it.
+    /// Removes a resource that nothing else depends on. The sessions of an agent end with it: what became of them
+    /// is returned. Dropping the future does not stop it.
     ///
     /// # Errors
-    /// [`ResourceError`]; then nothing has changed.
+    /// [`ResourceError`]; then nothing has changed, unless the store failed after it was removed.
     pub async fn delete(
         self: &Arc<Self>,
         admin: &Admin,
         kind: &str,
         name: &str,
-    ) -> Result<(), ResourceError> {
+    ) -> Result<Option<v1::Revocation>, ResourceError> {
         let (kind, name) = key(kind, name)?;
         let (core, admin) = (self.clone(), admin.clone());
-        to_its_end(async move { core.delete_now(&admin, kind, &name).await }).await
+        to_its_end(async move {
+            let Some(agent) = core.delete_now(&admin, kind, &name).await? else { return Ok(None) };
+            let sessions = core.sessions_of_agent(&agent).await?;
+            Ok(Some(core.cut(&sessions, "agent deleted").await?))
+        })
+        .await
     }
 
-    async fn delete_now(&self, admin: &Admin, kind: ResourceKind, name: &Name) -> Result<(), ResourceError> {
+    /// Returns the agent, if it was one.
+    async fn delete_now(
+        &self,
+        admin: &Admin,
+        kind: ResourceKind,
+        name: &Name,
+    ) -> Result<Option<v1::AgentSpec>, ResourceError> {
         let _changing = self.changing.lock().await;
         let declared = self.stored().await?;
         let (version, _) = self.present(kind, name).await?.ok_or(ResourceError::NotFound)?;
@@ -85,7 +102,8 @@ impl Core {
         self.put_in_force().await?;
         let subject = format!("{}/{name}", kind.as_str());
         self.audit(&admin.actor, "resource.deleted", &subject, &[]).await?;
-        Ok(())
+        let agent = if kind == ResourceKind::Agent { declared.agents.get(name).cloned() } else { None };
+        Ok(agent)
     }
 
     /// One resource.
@@ -192,11 +210,12 @@ fn foresee(
     kind: ResourceKind,
     name: &Name,
     spec: Spec,
+    encoded: &[u8],
     present: Option<(u64, Vec<u8>)>,
 ) -> (v1::Resource, v1::Change) {
     let (version, change) = match present {
         None => (0, v1::Change::Created),
-        Some((version, stored)) if stored == declared::encode(&spec) => (version, v1::Change::Unchanged),
+        Some((version, stored)) if stored == encoded => (version, v1::Change::Unchanged),
         Some((version, _)) => (version, v1::Change::Updated),
     };
     (declared::message(kind, name, spec, version), change)

@@ -23,6 +23,10 @@ pub(crate) use message::{facts, message};
 
 /// Longest session if the target does not say.
 const DEFAULT_SESSION: Duration = Duration::from_secs(3600);
+/// Why a session is closed whose process said so, in three ways: nothing of it is left to be cut.
+const CLOSED_BY_EDGE: &str = "closed by edge";
+pub(crate) const RECORDING_COMPLETE: &str = "recording complete";
+pub(crate) const EDGE_RESTARTED: &str = "edge restarted";
 /// Longest user name that is kept, in bytes.
 const MAX_CLIENT_USER: usize = 256;
 
@@ -77,6 +81,7 @@ impl Core {
             opened_at,
             deadline,
             closed_at: None,
+            closed_because: String::new(),
         };
         let (core, peer) = (self.clone(), peer.clone());
         to_its_end(async move { core.begin_session(&peer, session).await }).await
@@ -97,6 +102,11 @@ impl Core {
             self.end_session(&session, "edge deleted").await?;
             return Err(error.into());
         }
+        // So is an agent: a session is found by whoever deletes, or finds here that its agent is gone.
+        if self.in_force.borrow().agent(&session.principal) != session.principal.agent {
+            self.end_session(&session, "agent deleted").await?;
+            return Err(OpenRefused::Refused(Reason::NotPermitted));
+        }
         info!(session = %session.id, %principal, target, edge, "session opened");
         Ok(message(&session))
     }
@@ -108,7 +118,7 @@ impl Core {
     pub async fn close_session(&self, peer: &EdgeIdentity, session: &str) -> Result<(), EdgeError> {
         let session = self.session_of(peer, session).await?;
         if session.closed_at.is_none() {
-            self.end_session(&session, "closed by edge").await?;
+            self.end_session(&session, CLOSED_BY_EDGE).await?;
         }
         Ok(())
     }
@@ -167,10 +177,11 @@ impl Core {
         }
     }
 
-    /// Closes a session, whoever says so.
+    /// Closes a session, whoever says so, and with it the approvals that it waits for.
     pub(crate) async fn end_session(&self, session: &SessionRecord, why: &str) -> Result<(), StoreError> {
-        self.parts.store.close_session(session.id, self.now()).await?;
-        self.audit(session.edge.as_str(), "session.closed", &session.id.to_string(), &[("why", why)]).await
+        self.parts.store.close_session(session.id, self.now(), why).await?;
+        self.audit(session.edge.as_str(), "session.closed", &session.id.to_string(), &[("why", why)]).await?;
+        self.cancel_approvals_of(session).await
     }
 
     /// The edge's attached process, if that is the one that asks and its lease has not run out.
@@ -212,6 +223,12 @@ impl Core {
             Ok(())
         }
     }
+}
+
+/// Whether the edge itself has ended the session.
+pub(crate) fn ended_at_edge(session: &SessionRecord) -> bool {
+    let ends = [CLOSED_BY_EDGE, RECORDING_COMPLETE, EDGE_RESTARTED];
+    session.closed_at.is_some() && ends.contains(&session.closed_because.as_str())
 }
 
 fn principal(token: &ValidatedToken, in_force: &InForce) -> Principal {

@@ -1,11 +1,20 @@
 //! The use cases over the real embedded store and file archive, with an Entra of a few lines.
 
+mod asking;
+mod forged;
+mod identities;
 mod ingest;
 mod join;
 mod resources;
+mod revocation;
+mod scene;
 mod sessions;
+mod using;
+mod votes;
+mod watch;
 
 use std::{
+    path::Path,
     sync::{Arc, Mutex},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -14,7 +23,7 @@ use async_trait::async_trait;
 use countersign_archive::FileArchive;
 use countersign_entra::{MintError, MintRequest, Minted, TokenError, ValidatedToken};
 use countersign_model::{PrincipalKind, Secret};
-use countersign_pki::{Ca, DeploymentKey, EdgeIdentity, EdgeKey};
+use countersign_pki::{ApprovalsKey, Ca, DeploymentKey, EdgeIdentity, EdgeKey};
 use countersign_store_embedded::EmbeddedStore;
 use countersign_wire::v1::{self, resource::Spec};
 use ed25519_dalek::SigningKey;
@@ -26,6 +35,7 @@ const TENANT: &str = "11111111-1111-4111-8111-111111111111";
 const READER: &str = "22222222-2222-4222-8222-222222222222";
 const READER_APP: &str = "33333333-3333-4333-8333-333333333333";
 const STANDING: &str = "44444444-4444-4444-8444-444444444444";
+const APPROVED: &str = "66666666-6666-4666-8666-666666666666";
 const METADATA: &str = "55555555-5555-4555-8555-555555555555";
 const PERMIT: &str = "permit (principal == Agent::\"reader\", action == Action::\"connect\", resource);";
 const HOUR: Duration = Duration::from_secs(3600);
@@ -91,33 +101,41 @@ impl Bench {
     }
 
     async fn new(one_zone_per_token: bool) -> Self {
+        Self::set_to(|settings| settings.one_zone_per_token = one_zone_per_token).await
+    }
+
+    async fn set_to(change: impl FnOnce(&mut Settings)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let now = Arc::new(Mutex::new(UNIX_EPOCH + Duration::from_secs(1_800_000_000)));
         let entra = Arc::new(FakeEntra { fails_with: Mutex::default(), asked: Mutex::default() });
-        let clock = now.clone();
-        let core = Core::start(Parts {
-            store: Arc::new(EmbeddedStore::open(&folder.path().join("store.redb")).unwrap()),
-            archive: Arc::new(FileArchive::open(folder.path().join("archive")).unwrap()),
-            tokens: entra.clone(),
-            minting: entra.clone(),
-            ca: Arc::new(
-                Ca::load_or_create(folder.path(), &"acme".parse().unwrap(), *now.lock().unwrap()).unwrap(),
-            ),
-            deployment_key: Arc::new(DeploymentKey::load_or_create(&folder.path().join("key.pem")).unwrap()),
-            settings: Settings {
-                tenant_id: TENANT.into(),
-                admin_audience: "admin".into(),
-                lease: Duration::from_secs(300),
-                one_zone_per_token,
-            },
-            clock: Arc::new(move || *clock.lock().unwrap()),
-        });
-        Self { core: Arc::new(core.await.unwrap()), entra, now, folder }
+        let mut settings = Settings {
+            tenant_id: TENANT.into(),
+            admin_audience: "admin".into(),
+            lease: Duration::from_secs(300),
+            one_zone_per_token: false,
+            allow_token_votes: true,
+        };
+        change(&mut settings);
+        let core = start(folder.path(), settings, entra.clone(), now.clone()).await;
+        Self { core, entra, now, folder }
+    }
+
+    /// The process ends, and another one begins on what it left.
+    async fn restart(self) -> Self {
+        let Self { core, entra, now, folder } = self;
+        let settings = core.parts.settings.clone();
+        drop(Arc::into_inner(core).unwrap());
+        let core = start(folder.path(), settings, entra.clone(), now.clone()).await;
+        Self { core, entra, now, folder }
     }
 
     /// Zones `dev` and `prod` of audience `gateway`, target `shop` in `dev`, agent `reader`, and a permit to connect.
     async fn furnished(one_zone_per_token: bool) -> Self {
-        let bench = Self::new(one_zone_per_token).await;
+        Self::new(one_zone_per_token).await.furnish().await
+    }
+
+    async fn furnish(self) -> Self {
+        let bench = self;
         for zone in ["dev", "prod"] {
             bench.apply(zone_named(zone)).await.unwrap();
         }
@@ -132,7 +150,12 @@ impl Bench {
     }
 
     async fn admin(&self) -> Admin {
-        self.core.admin("admin/user/o/u/60/countersign.admin").await.unwrap()
+        self.caller("user", "o", "countersign.admin").await.admin().unwrap()
+    }
+
+    /// Somebody with a token for the admin side.
+    async fn caller(&self, kind: &str, object_id: &str, roles: &str) -> Caller {
+        self.core.caller(&format!("admin/{kind}/{object_id}/u/60/{roles}")).await.unwrap()
     }
 
     fn pass(&self, time: Duration) {
@@ -165,10 +188,16 @@ struct Edge {
 
 impl Edge {
     async fn attach(&self, bench: &Bench) -> Attached {
+        self.attach_with(bench, &[]).await
+    }
+
+    /// Attaches as a process that has these sessions open.
+    async fn attach_with(&self, bench: &Bench, open_sessions: &[&str]) -> Attached {
         let hello = v1::Hello {
             boot_id: self.boot.to_vec(),
             version: "1".into(),
             recording_key: self.signing.verifying_key().to_bytes().to_vec(),
+            open_sessions: open_sessions.iter().map(|id| (*id).to_owned()).collect(),
         };
         let hello = Hello::try_from(hello).unwrap();
         bench.core.attach(self.peer.clone(), hello).await.unwrap().0
@@ -188,6 +217,27 @@ impl Edge {
     async fn open_shop(&self, bench: &Bench) -> v1::Session {
         self.open(bench, &token("u-1"), "shop").await.unwrap()
     }
+}
+
+async fn start(
+    folder: &Path,
+    settings: Settings,
+    entra: Arc<FakeEntra>,
+    now: Arc<Mutex<SystemTime>>,
+) -> Arc<Core> {
+    let started = *now.lock().unwrap();
+    let core = Core::start(Parts {
+        store: Arc::new(EmbeddedStore::open(&folder.join("store.redb")).unwrap()),
+        archive: Arc::new(FileArchive::open(folder.join("archive")).unwrap()),
+        tokens: entra.clone(),
+        minting: entra,
+        ca: Arc::new(Ca::load_or_create(folder, &"acme".parse().unwrap(), started).unwrap()),
+        deployment_key: Arc::new(DeploymentKey::load_or_create(&folder.join("key.pem")).unwrap()),
+        approvals_key: Arc::new(ApprovalsKey::load_or_create(&folder.join("approvals.key")).unwrap()),
+        settings,
+        clock: Arc::new(move || *now.lock().unwrap()),
+    });
+    Arc::new(core.await.unwrap())
 }
 
 /// Waits until it holds, for at most ten seconds.
@@ -223,17 +273,14 @@ fn reader() -> v1::Resource {
         object_id: READER.into(),
         app_id: READER_APP.into(),
         description: String::new(),
+        owners: Vec::new(),
     };
     resource("Agent", "reader", Spec::Agent(spec))
 }
 
 fn shop_spec() -> v1::TargetSpec {
     let identity = |client_id: &str, role: &str| {
-        Some(v1::IdentitySpec {
-            client_id: client_id.into(),
-            login_role: role.into(),
-            resource: String::new(),
-        })
+        Some(v1::IdentitySpec { client_id: client_id.into(), login_role: role.into(), ..Default::default() })
     };
     v1::TargetSpec {
         zone: "dev".into(),
@@ -244,7 +291,8 @@ fn shop_spec() -> v1::TargetSpec {
         }),
         standing: identity(STANDING, "shop_reader"),
         metadata: identity(METADATA, "shop_catalog"),
-        max_session: None,
+        approved: identity(APPROVED, "shop_approved"),
+        ..Default::default()
     }
 }
 

@@ -1,5 +1,6 @@
 //! The admin listener: gRPC and gRPC-web behind one authorisation, the issuer's documents beside it.
 
+mod approvals;
 mod authorize;
 mod edges;
 mod recordings;
@@ -10,11 +11,13 @@ use std::sync::Arc;
 
 use axum::{Router, middleware};
 use countersign_core::{Core, Issuer};
+use countersign_runtime::Watch;
 use countersign_wire::{
     DESCRIPTORS,
     v1::{
-        edge_admin_service_server::EdgeAdminServiceServer, recording_service_server::RecordingServiceServer,
-        resource_service_server::ResourceServiceServer, session_service_server::SessionServiceServer,
+        approval_service_server::ApprovalServiceServer, edge_admin_service_server::EdgeAdminServiceServer,
+        recording_service_server::RecordingServiceServer, resource_service_server::ResourceServiceServer,
+        session_service_server::SessionServiceServer,
     },
 };
 use tonic::service::{Routes, RoutesBuilder};
@@ -25,11 +28,12 @@ use crate::running::ExtraServices;
 use authorize::Gate;
 
 /// Names of the services that are always there, for health and reflection.
-pub(crate) const SERVICES: [&str; 4] = [
+pub(crate) const SERVICES: [&str; 5] = [
     "countersign.v1.ResourceService",
     "countersign.v1.SessionService",
     "countersign.v1.RecordingService",
     "countersign.v1.EdgeAdminService",
+    "countersign.v1.ApprovalService",
 ];
 
 /// Everything that the listener serves.
@@ -38,12 +42,14 @@ pub(crate) fn routes(
     issuer: &Issuer,
     extra: Option<ExtraServices>,
     reporter: HealthReporter,
+    stop: Watch,
 ) -> Result<Routes, tonic_reflection::server::Error> {
     let mut services = RoutesBuilder::default();
     services.add_service(ResourceServiceServer::new(resources::Service(core.clone())));
     services.add_service(SessionServiceServer::new(sessions::Service(core.clone())));
     services.add_service(RecordingServiceServer::new(recordings::Service(core.clone())));
     services.add_service(EdgeAdminServiceServer::new(edges::Service(core.clone())));
+    services.add_service(ApprovalServiceServer::new(approvals::Service { core: core.clone(), stop }));
     services.add_service(tonic_health::pb::health_server::HealthServer::new(
         tonic_health::server::HealthService::from_health_reporter(reporter),
     ));

@@ -38,6 +38,10 @@ pub struct Config {
     /// Refuse a token in a second zone; else that is an alarm only.
     #[serde(default)]
     pub one_zone_per_token: bool,
+    /// Take votes on a bearer token alone. Closed unless set: a token does not show that a person is there, and the
+    /// agent that asks may be running where the approver's token lies. For development and tests.
+    #[serde(default)]
+    pub allow_token_votes: bool,
     /// The listener of admins, the CLI and the issuer.
     pub admin: AdminConfig,
     /// The listener of edges.
@@ -158,7 +162,7 @@ mod tests {
     fn what_is_not_said_is_the_careful_default() {
         let config = parse(MINIMAL).unwrap();
         assert_eq!(config.lease_seconds, 300);
-        assert!(!config.one_zone_per_token);
+        assert!(!config.one_zone_per_token && !config.allow_token_votes);
         assert_eq!(config.entra.keys, KeysConfig::default());
         assert_eq!(config.admin.names, ["localhost", "127.0.0.1"]);
     }

@@ -1,5 +1,6 @@
 //! `EdgeService`: the only service of the edge listener.
 
+mod approvals;
 mod attach;
 mod enrolment;
 mod peer;
@@ -26,8 +27,8 @@ use tonic::{Request, Response, Status, Streaming, async_trait, service::Routes};
 use crate::status;
 use peer::peer;
 
-/// Largest message of an edge: a segment and its address.
-const MAX_MESSAGE: usize = (1 << 20) + (64 << 10);
+/// Largest message of an edge: a statement of 1 MiB and what its names mean. A segment and its address are shorter.
+const MAX_MESSAGE: usize = 2 << 20;
 /// Largest request for enrolment, which anybody can send.
 const MAX_ENROL: usize = 16 << 10;
 
@@ -123,7 +124,9 @@ impl EdgeService for Service {
         let wire = request.into_inner();
         let identity = Identity::try_from(wire.identity())
             .map_err(|_| Status::invalid_argument("the identity is unknown"))?;
-        let minted = self.core.mint_credential(&peer, &wire.session_id, identity, &wire.operation_id).await;
+        let v1::MintCredentialRequest { session_id, operation_id, approval_id, .. } = wire;
+        let minted =
+            self.core.mint_credential(&peer, &session_id, identity, &operation_id, &approval_id).await;
         let result = match minted {
             Ok(minted) => MintResult::Credential(v1::MintedCredential {
                 token: minted.token.expose().to_owned(),
@@ -139,6 +142,31 @@ impl EdgeService for Service {
             Err(MintRefusal::Edge(error)) => return Err(status::edge(error)),
         };
         Ok(Response::new(v1::MintCredentialResponse { result: Some(result) }))
+    }
+
+    async fn request_approval(
+        &self,
+        request: Request<v1::RequestApprovalRequest>,
+    ) -> Result<Response<v1::RequestApprovalResponse>, Status> {
+        let peer = peer(&request)?;
+        approvals::requested(self.core.request_approval(&peer, request.into_inner()).await).map(Response::new)
+    }
+
+    async fn consume_approval(
+        &self,
+        request: Request<v1::ConsumeApprovalRequest>,
+    ) -> Result<Response<v1::ConsumeApprovalResponse>, Status> {
+        let peer = peer(&request)?;
+        approvals::consumed(self.core.consume_approval(&peer, request.into_inner()).await).map(Response::new)
+    }
+
+    async fn cancel_approval(
+        &self,
+        request: Request<v1::CancelApprovalRequest>,
+    ) -> Result<Response<v1::CancelApprovalResponse>, Status> {
+        let peer = peer(&request)?;
+        self.core.cancel_approval(&peer, request.into_inner()).await.map_err(status::edge)?;
+        Ok(Response::new(v1::CancelApprovalResponse {}))
     }
 
     async fn upload_segments(

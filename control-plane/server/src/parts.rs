@@ -12,7 +12,7 @@ use std::{
 use countersign_archive::{ArchiveError, FileArchive};
 use countersign_core::{Core, Issuer, Parts, Settings};
 use countersign_entra::{AssertionKey, HttpError, KeyError, Minter, SigningKeys, Validator};
-use countersign_pki::{Ca, CaError, DeploymentKey, IssuerKey, KeyFileError};
+use countersign_pki::{ApprovalsKey, Ca, CaError, DeploymentKey, IssuerKey, KeyFileError};
 use countersign_store_embedded::{EmbeddedStore, OpenError};
 
 use crate::{Config, config::Checked};
@@ -50,6 +50,7 @@ pub enum PartsError {
 pub(crate) struct Disk {
     pub(crate) ca: Arc<Ca>,
     deployment_key: DeploymentKey,
+    approvals_key: ApprovalsKey,
     issuer_key: IssuerKey,
     store: EmbeddedStore,
     archive: FileArchive,
@@ -63,6 +64,7 @@ impl Disk {
         Ok(Self {
             ca: Arc::new(Ca::load_or_create(&folder.join("ca"), &checked.deployment, SystemTime::now())?),
             deployment_key: DeploymentKey::load_or_create(&keys.join("deployment.pem"))?,
+            approvals_key: ApprovalsKey::load_or_create(&keys.join("approvals.key"))?,
             issuer_key: IssuerKey::load_or_create(&keys.join("issuer.pem"))?,
             store: EmbeddedStore::open(&folder.join("store.redb"))?,
             archive: FileArchive::open(folder.join("archive"))?,
@@ -102,11 +104,13 @@ pub(crate) async fn assemble(
         minting: Arc::new(minter),
         ca: disk.ca,
         deployment_key: Arc::new(disk.deployment_key),
+        approvals_key: Arc::new(disk.approvals_key),
         settings: Settings {
             tenant_id: checked.authority.tenant().clone(),
             admin_audience: config.admin.audience.as_str().into(),
             lease: checked.lease,
             one_zone_per_token: config.one_zone_per_token,
+            allow_token_votes: config.allow_token_votes,
         },
         clock: Arc::new(SystemTime::now),
     });

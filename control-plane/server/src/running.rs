@@ -10,7 +10,7 @@ use tonic::{
     service::{Routes, RoutesBuilder},
     transport::Server,
 };
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::{
     Config, ConfigError, PartsError, admin, edge, health,
@@ -28,6 +28,8 @@ const PONG: Duration = Duration::from_secs(10);
 const PURGE: Duration = Duration::from_secs(600);
 /// Time between looks for sessions that are over without anybody having said so.
 const SWEEP: Duration = Duration::from_secs(15);
+/// Time between looks for approvals that are out of time: how much longer than said one can look open.
+const EXPIRY: Duration = Duration::from_secs(1);
 /// Connections at a time of admins, and of edges.
 const CONNECTIONS: usize = 1_024;
 /// Connections at a time that have come to enrol, and how long each may stay.
@@ -124,12 +126,13 @@ impl ControlPlane {
         let (reporter, _) = tonic_health::server::health_reporter();
         let reported: Vec<_> =
             admin::SERVICES.into_iter().chain(extra.iter().flat_map(|extra| extra.names.clone())).collect();
-        let admin_routes = admin::routes(core.clone(), &assembled.issuer, extra, reporter.clone())
-            .map_err(|error| StartError::Reflection(error.to_string()))?;
+        let (drain, stop) = Drain::new();
+        let admin_routes =
+            admin::routes(core.clone(), &assembled.issuer, extra, reporter.clone(), stop.clone())
+                .map_err(|error| StartError::Reflection(error.to_string()))?;
 
         health::report(&core, &reporter, &reported).await;
 
-        let (drain, stop) = Drain::new();
         let edge_routes = edge::routes(core.clone(), stop.clone());
         let mut background = JoinSet::new();
         background.spawn(assembled.signing_keys.keep_fresh());
@@ -138,6 +141,7 @@ impl ControlPlane {
         background.spawn(health::keep_reporting(core.clone(), reporter, reported));
         background.spawn(purge(core.clone()));
         background.spawn(sweep(core.clone()));
+        background.spawn(expire(core.clone()));
         // Admins show no certificate; a stranger at the edges' listener has come to enrol, once.
         let admin_bounds = Bounds::new(0, CONNECTIONS, None);
         let edge_bounds = Bounds::new(CONNECTIONS, ENROLLING, Some(ENROLMENT));
@@ -150,6 +154,9 @@ impl ControlPlane {
             ),
             serve("edge", edge_listener.connections(edge_tls, edge_bounds, stop.clone()), edge_routes, stop),
         ];
+        if config.allow_token_votes {
+            warn!("allow_token_votes is set: votes do not show that a person is present");
+        }
         info!(deployment = %core.deployment(), %admin_addr, %edge_addr, issuer = issuer_url, "control plane serves");
         let ca_file = config.data_dir.join("ca").join("ca.pem");
         Ok(Running { admin_addr, edge_addr, issuer_url, ca_file, core, drain, servers, background })
@@ -240,6 +247,15 @@ async fn sweep(core: Arc<Core>) {
         tokio::time::sleep(SWEEP).await;
         if let Err(error) = core.close_overdue_sessions().await {
             error!(%error, "sessions that are over could not be closed");
+        }
+    }
+}
+
+async fn expire(core: Arc<Core>) {
+    loop {
+        tokio::time::sleep(EXPIRY).await;
+        if let Err(error) = core.expire_approvals().await {
+            error!(%error, "approvals that are out of time could not be ended");
         }
     }
 }

@@ -1,6 +1,9 @@
 //! What a use case's error is called on the wire. The one place: details of ours go to the log, not to the peer.
 
-use countersign_core::{EdgeError, EnrolRefused, IngestError, NoAdmin, PageError, ReadError, ResourceError};
+use countersign_core::{
+    ApprovalError, EdgeError, EnrolRefused, IngestError, NoAdmin, PageError, ReadError, ResourceError,
+    RevokeError, VoteRefused, WatchEnded,
+};
 use tonic::Status;
 use tracing::{error, info};
 
@@ -29,6 +32,45 @@ pub(crate) fn read(error: ReadError) -> Status {
     }
 }
 
+pub(crate) fn revoke(error: RevokeError) -> Status {
+    match error {
+        RevokeError::NotFound => Status::not_found(error.to_string()),
+        RevokeError::Malformed(fault) => Status::invalid_argument(fault),
+        RevokeError::Store(cause) => ourselves(cause),
+    }
+}
+
+pub(crate) fn approval(error: ApprovalError) -> Status {
+    match error {
+        ApprovalError::NotFound => Status::not_found(error.to_string()),
+        ApprovalError::Malformed(fault) => Status::invalid_argument(fault),
+        ApprovalError::Page(fault) => page(fault),
+        ApprovalError::Vote(refused) => vote(refused),
+        ApprovalError::Store(cause) => ourselves(cause),
+    }
+}
+
+/// What the voter may not do is denied; what nobody may do to the approval as it is fails its precondition.
+fn vote(refused: VoteRefused) -> Status {
+    match refused {
+        VoteRefused::NotAPerson | VoteRefused::NotAsked | VoteRefused::Own => {
+            Status::permission_denied(refused.to_string())
+        }
+        VoteRefused::NotPending(_)
+        | VoteRefused::Expired
+        | VoteRefused::OtherOperation
+        | VoteRefused::TokenAlone
+        | VoteRefused::AlreadyVoted => Status::failed_precondition(refused.to_string()),
+    }
+}
+
+pub(crate) fn watch(ended: WatchEnded) -> Status {
+    match ended {
+        WatchEnded::Behind => Status::resource_exhausted(ended.to_string()),
+        WatchEnded::Store(cause) => ourselves(cause),
+    }
+}
+
 pub(crate) fn page(error: PageError) -> Status {
     Status::invalid_argument(error.to_string())
 }
@@ -37,8 +79,9 @@ pub(crate) fn edge(error: EdgeError) -> Status {
     match error {
         EdgeError::NotEnrolled | EdgeError::CertificateEnded => Status::unauthenticated(error.to_string()),
         EdgeError::NotAttached => Status::failed_precondition(error.to_string()),
+        EdgeError::Unread => Status::resource_exhausted(error.to_string()),
         EdgeError::Malformed(fault) => Status::invalid_argument(fault),
-        EdgeError::UnknownSession => Status::not_found(error.to_string()),
+        EdgeError::UnknownSession | EdgeError::UnknownApproval => Status::not_found(error.to_string()),
         EdgeError::Ca(cause) => ourselves(cause),
         EdgeError::Store(cause) => ourselves(cause),
     }

@@ -1,6 +1,7 @@
 //! The whole control plane over real sockets, with an Entra of a few lines behind TLS of its own.
 
 mod admin;
+mod approvals;
 mod edge;
 mod entra;
 
@@ -76,7 +77,7 @@ impl Bench {
             Some(v1::IdentitySpec {
                 client_id: client_id.into(),
                 login_role: "r".into(),
-                resource: String::new(),
+                ..Default::default()
             })
         };
         let target = v1::TargetSpec {
@@ -88,14 +89,15 @@ impl Bench {
             }),
             standing: identity("44444444-4444-4444-8444-444444444444"),
             metadata: identity("55555555-5555-4555-8555-555555555555"),
-            max_session: None,
+            approved: identity("88888888-8888-4888-8888-888888888888"),
+            ..Default::default()
         };
         self.apply("Target", "shop", Spec::Target(target)).await;
         let agent = v1::AgentSpec {
             tenant_id: entra::TENANT.into(),
             object_id: READER.into(),
             app_id: READER.into(),
-            description: String::new(),
+            ..Default::default()
         };
         self.apply("Agent", "reader", Spec::Agent(agent)).await;
         let policies =
@@ -133,6 +135,7 @@ fn config(entra: &FakeEntra, folder: &Path) -> Config {
         issuer_url: None,
         lease_seconds: 300,
         one_zone_per_token: false,
+        allow_token_votes: true,
         admin: AdminConfig {
             listen: ([127, 0, 0, 1], 0).into(),
             audience: ADMIN.into(),

@@ -28,6 +28,7 @@ pub(crate) fn message(session: &SessionRecord) -> v1::Session {
         deadline: Some(to_timestamp(session.deadline)),
         closed_at: session.closed_at.map(to_timestamp),
         state: state.into(),
+        closed_because: session.closed_because.clone(),
     }
 }
 

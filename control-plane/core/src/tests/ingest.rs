@@ -60,6 +60,7 @@ fn intent() -> Entry {
         operation: OperationId::generate(),
         approval: None,
         protocol: "postgres".into(),
+        preamble: Vec::new(),
         kind: "query".into(),
         payload: Payload(b"select 1".to_vec()),
         facts: Vec::new(),

@@ -78,7 +78,12 @@ async fn a_deleted_edge_is_shut_out_for_good() {
     let (stream, others) = (edge.attach(&bench).await, other.attach(&bench).await);
     let (session, kept) = (edge.open_shop(&bench).await, other.open_shop(&bench).await);
     let admin = bench.admin().await;
-    bench.core.delete_edge(&admin, "edge-1").await.unwrap();
+    // It does not confirm, so this waits for it as long as for any other that hangs.
+    let revocation = bench.core.delete_edge(&admin, "edge-1").await.unwrap();
+    assert!(
+        !revocation.confirmed && revocation.cut_by.is_some() && revocation.sessions == 1,
+        "{revocation:?}"
+    );
     let cut = tokio::time::timeout(Duration::from_secs(5), stream.cut()).await.unwrap();
     assert!(matches!(cut, EdgeError::NotEnrolled), "{cut:?}");
     assert!(matches!(stream.renew_lease().await, Err(EdgeError::NotEnrolled)));
@@ -90,7 +95,12 @@ async fn a_deleted_edge_is_shut_out_for_good() {
 
     // Somebody else has the name now; the old certificate does not become good by that.
     let anew = bench.edge("dev", "edge-1").await;
-    let hello = v1::Hello { boot_id: vec![5; 16], version: "1".into(), recording_key: vec![5; 32] };
+    let hello = v1::Hello {
+        boot_id: vec![5; 16],
+        version: "1".into(),
+        recording_key: vec![5; 32],
+        ..Default::default()
+    };
     let thief = bench.core.attach(edge.peer.clone(), Hello::try_from(hello).unwrap()).await;
     assert!(matches!(thief, Err(EdgeError::NotEnrolled)), "{thief:?}");
     let opened = edge.open(&bench, &token("u-1"), "shop").await;
@@ -119,7 +129,12 @@ async fn a_newer_stream_cuts_the_older_and_an_ended_certificate_has_no_lease() {
 async fn a_boot_has_one_recording_key() {
     let bench = Bench::furnished(false).await;
     let edge = bench.edge("dev", "edge-1").await;
-    let hello = v1::Hello { boot_id: edge.boot.to_vec(), version: "1".into(), recording_key: vec![1; 32] };
+    let hello = v1::Hello {
+        boot_id: edge.boot.to_vec(),
+        version: "1".into(),
+        recording_key: vec![1; 32],
+        ..Default::default()
+    };
     let refused = bench.core.attach(edge.peer.clone(), Hello::try_from(hello.clone()).unwrap()).await;
     assert!(matches!(refused, Err(EdgeError::Malformed(_))));
     assert!(Hello::try_from(v1::Hello { boot_id: vec![1; 15], ..hello.clone() }).is_err());

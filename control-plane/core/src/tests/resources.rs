@@ -71,6 +71,7 @@ async fn an_agent_has_one_name_and_its_guids_one_spelling() {
         object_id: "ABCDEFAB-2222-4222-8222-222222222222".into(),
         app_id: READER_APP.into(),
         description: String::new(),
+        owners: Vec::new(),
     };
     bench.apply(resource("Agent", "one", Spec::Agent(upper.clone()))).await.unwrap();
     let Some(Spec::Agent(stored)) = bench.core.get("Agent", "one").await.unwrap().spec else { panic!() };
@@ -127,7 +128,7 @@ async fn edges_hear_of_changes_in_their_own_zone_signed_and_counted() {
     assert_eq!(prod.current().targets, []);
     let target = &configuration.targets[0];
     assert_eq!((target.name.as_str(), target.port, target.protocol.as_str()), ("shop", 5432, "postgres"));
-    assert_eq!(target.identities.len(), 2);
+    assert_eq!(target.identities.len(), 3);
     let opened = |configuration: v1::Configuration| {
         let signed = configuration.policies.unwrap();
         let key = bench.core.parts.deployment_key.public();
@@ -145,20 +146,20 @@ async fn edges_hear_of_changes_in_their_own_zone_signed_and_counted() {
 #[tokio::test]
 async fn admins_need_a_role() {
     let bench = Bench::empty().await;
-    let caller = async |roles: &str| bench.core.admin(&format!("admin/user/o/u/60/{roles}")).await;
+    let caller = async |roles: &str| bench.caller("user", "o", roles).await.admin();
     assert!(caller("countersign.admin").await.unwrap().may(AdminRole::Admin));
     let auditor = caller("countersign.auditor").await.unwrap();
     assert!(auditor.may(AdminRole::Auditor) && !auditor.may(AdminRole::Admin));
     assert_eq!(caller("dba").await, Err(NoAdmin::NoRole));
     assert_eq!(caller("countersign.administrator").await, Err(NoAdmin::NoRole));
-    let elsewhere = bench.core.admin("gateway/user/o/u/60/countersign.admin").await;
+    let elsewhere = bench.core.caller("gateway/user/o/u/60/countersign.admin").await;
     assert_eq!(elsewhere, Err(NoAdmin::Token(TokenError::Audience)));
 }
 
 #[tokio::test]
 async fn an_agent_may_be_an_admin_but_not_in_a_persons_name() {
     let bench = Bench::empty().await;
-    let kind = async |kind: &str| bench.core.admin(&format!("admin/{kind}/o/u/60/countersign.admin")).await;
+    let kind = async |kind: &str| bench.caller(kind, "o", "countersign.admin").await.admin();
     assert!(kind("agent").await.unwrap().may(AdminRole::Admin));
     assert_eq!(kind("for-user").await, Err(NoAdmin::ActsForAnother));
 }
@@ -177,7 +178,7 @@ async fn no_zone_takes_tokens_that_admins_use() {
 #[tokio::test]
 async fn a_registration_serves_one_target() {
     let bench = Bench::furnished(false).await;
-    let mut spec = shop_spec();
+    let mut spec = v1::TargetSpec { approved: None, ..shop_spec() };
     spec.standing.as_mut().unwrap().client_id = READER.into();
     let other = |spec: &v1::TargetSpec| resource("Target", "other", Spec::Target(spec.clone()));
     assert!(invalid(bench.apply(other(&spec)).await).contains("target shop"), "metadata is shop's");

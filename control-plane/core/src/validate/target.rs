@@ -1,17 +1,24 @@
 //! Targets: where they are, and as whom they are logged in to.
 
+mod clients;
+mod identity;
+
 use countersign_model::Name;
-use countersign_wire::v1::{IdentitySpec, PostgresSpec, TargetSpec};
+use countersign_sql::SearchPath;
+use countersign_wire::v1::{ApprovedOn, IdentitySpec, PostgresSpec, TargetSpec};
+use prost_types::Duration;
 use rustls::RootCertStore;
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 
-use super::{address, guid, optional_text, text};
+use super::{address, optional_text, text};
 use crate::declared::Declared;
+
+pub(super) use clients::of_client;
 
 /// Longest bundle of roots, in bytes.
 const MAX_CA_PEM: usize = 256 * 1024;
-/// Longest session that a target may allow, in seconds.
-const MAX_SESSION: i64 = 24 * 3600;
+const HOUR: i64 = 3600;
+const DAY: i64 = 24 * HOUR;
 /// Longest role, database or search path: PostgreSQL's names end at 63 bytes.
 const MAX_NAME: usize = 63;
 const MAX_SEARCH_PATH: usize = 1_024;
@@ -23,40 +30,54 @@ pub(super) fn check(name: &Name, spec: TargetSpec, declared: &Declared) -> Resul
     }
     let postgres = spec.postgres.ok_or("postgres is missing: there is no other kind of target")?;
     check_postgres(&postgres)?;
-    let standing = identity("standing", spec.standing.ok_or("standing is missing")?)?;
-    let metadata = spec.metadata.map(|spec| identity("metadata", spec)).transpose()?;
-    // Entra cannot narrow a token: two identities of one registration would be one identity.
-    if metadata.as_ref().is_some_and(|metadata| metadata.client_id == standing.client_id) {
-        return Err("standing and metadata must have client ids of their own".into());
-    }
-    if let Some(longest) = &spec.max_session
-        && (longest.nanos < 0 || !(1..=MAX_SESSION).contains(&longest.seconds))
-    {
-        return Err("maxSession must be between one second and 24 hours".into());
-    }
+    let identities =
+        |which, spec: Option<IdentitySpec>| spec.map(|spec| identity::check(which, spec)).transpose();
     let spec = TargetSpec {
         zone: spec.zone,
         postgres: Some(postgres),
-        standing: Some(standing),
-        metadata,
-        max_session: spec.max_session,
+        standing: Some(identities("standing", spec.standing)?.ok_or("standing is missing")?),
+        metadata: identities("metadata", spec.metadata)?,
+        max_session: time("maxSession", spec.max_session, DAY)?,
+        approved: identities("approved", spec.approved)?,
+        approved_on: ApprovedOn::try_from(spec.approved_on).map_err(|_| "approvedOn is unknown")?.into(),
+        pending_ttl: time("pendingTtl", spec.pending_ttl, DAY)?,
+        use_ttl: time("useTtl", spec.use_ttl, HOUR)?,
     };
-    check_clients(name, &spec, declared)?;
+    check_identities(&spec)?;
+    clients::check(name, &spec, declared)?;
     Ok(spec)
 }
 
-/// A registration that serves two targets would let a token for one of them in at the other.
-fn check_clients(name: &Name, spec: &TargetSpec, declared: &Declared) -> Result<(), String> {
-    for (other, known) in declared.targets.iter().filter(|(other, _)| *other != name) {
-        if let Some(client) = clients(known).find(|known| clients(spec).any(|client| client == *known)) {
-            return Err(format!("client id {client} is that of an identity of target {other}"));
-        }
+/// Entra cannot narrow a token: two identities of one registration would be one identity.
+fn check_identities(spec: &TargetSpec) -> Result<(), String> {
+    let per_agent = |identity: &Option<IdentitySpec>| {
+        identity.as_ref().is_some_and(|identity| !identity.agent_roles.is_empty())
+    };
+    if per_agent(&spec.metadata) {
+        return Err("metadata is the edge's own reader and cannot have agentRoles".into());
     }
-    Ok(())
+    match (spec.approved_on(), &spec.approved) {
+        (ApprovedOn::SameConnection, Some(_)) => {
+            Err("approved has no use where approvedOn is the session's own connection".into())
+        }
+        (ApprovedOn::Unspecified, Some(_)) if per_agent(&spec.standing) && per_agent(&spec.approved) => Err(
+            "standing and approved with agentRoles would be one registration: an agent has only one of its own"
+                .into(),
+        ),
+        _ => Ok(()),
+    }
 }
 
-fn clients(spec: &TargetSpec) -> impl Iterator<Item = &str> {
-    spec.standing.iter().chain(&spec.metadata).map(|identity| identity.client_id.as_str())
+/// Between one second and `most`, in seconds.
+fn time(field: &str, time: Option<Duration>, most: i64) -> Result<Option<Duration>, String> {
+    match time {
+        Some(time) if time.nanos != 0 || !(1..=most).contains(&time.seconds) => {
+            let hours = most / HOUR;
+            let most = if hours == 1 { "one hour".to_owned() } else { format!("{hours} hours") };
+            Err(format!("{field} must be whole seconds, between one second and {most}"))
+        }
+        time => Ok(time),
+    }
 }
 
 fn check_postgres(spec: &PostgresSpec) -> Result<(), String> {
@@ -68,6 +89,9 @@ fn check_postgres(spec: &PostgresSpec) -> Result<(), String> {
     optional_text("searchPath", &spec.search_path)?;
     if spec.database.len() > MAX_NAME || spec.search_path.len() > MAX_SEARCH_PATH {
         return Err("database or searchPath is too long".into());
+    }
+    if !spec.search_path.is_empty() {
+        spec.search_path.parse::<SearchPath>().map_err(|error| format!("searchPath: {error}"))?;
     }
     if spec.ca_pem.is_empty() { Ok(()) } else { check_roots(&spec.ca_pem) }
 }
@@ -82,13 +106,4 @@ fn check_roots(pem: &str) -> Result<(), String> {
         added.ok_or("caPem holds something that is no certificate")?;
     }
     if roots.is_empty() { Err("caPem holds no certificate".into()) } else { Ok(()) }
-}
-
-fn identity(which: &str, spec: IdentitySpec) -> Result<IdentitySpec, String> {
-    text(&format!("{which}.loginRole"), &spec.login_role)?;
-    if spec.login_role.len() > MAX_NAME {
-        return Err(format!("{which}.loginRole is too long"));
-    }
-    optional_text(&format!("{which}.resource"), &spec.resource)?;
-    Ok(IdentitySpec { client_id: guid(&format!("{which}.clientId"), &spec.client_id)?, ..spec })
 }

@@ -10,7 +10,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use countersign_core::{Admin, AdminRole, Core};
+use countersign_core::{Admin, AdminRole, Caller, Core};
 use countersign_model::Secret;
 use tonic::{Status, body::Body};
 
@@ -21,6 +21,8 @@ use crate::status;
 enum Needed {
     /// Nothing.
     Open,
+    /// A verified token. What it may see or do depends on what is asked for, and the core says so.
+    Caller,
     /// An app role in a verified token.
     Role(AdminRole),
     /// Nobody may.
@@ -41,14 +43,17 @@ fn needed(path: &str) -> Needed {
             | "grpc.reflection.v1alpha.ServerReflection",
             _,
         ) => Needed::Open,
+        ("countersign.v1.ApprovalService", "ListApprovals" | "GetApproval" | "Vote" | "WatchApprovals") => {
+            Needed::Caller
+        }
         ("countersign.v1.SessionService", "ListSessions" | "GetSession")
         | ("countersign.v1.RecordingService", "ListRecordings" | "DownloadRecording") => {
             Needed::Role(AdminRole::Auditor)
         }
         ("countersign.v1.ResourceService", "Apply" | "GetResource" | "ListResources" | "DeleteResource")
-        | ("countersign.v1.EdgeAdminService", "ListEdges" | "CreateJoinToken" | "DeleteEdge") => {
-            Needed::Role(AdminRole::Admin)
-        }
+        | ("countersign.v1.EdgeAdminService", "ListEdges" | "CreateJoinToken" | "DeleteEdge")
+        | ("countersign.v1.SessionService", "KillSession")
+        | ("countersign.v1.ApprovalService", "RevokeApproval") => Needed::Role(AdminRole::Admin),
         _ => Needed::Nobody,
     }
 }
@@ -63,41 +68,55 @@ impl Gate {
         Self { core }
     }
 
-    async fn caller(&self, token: Option<Secret>, role: AdminRole) -> Result<Admin, Status> {
+    async fn caller(&self, token: Option<Secret>) -> Result<Caller, Status> {
         let token = token.ok_or_else(|| Status::unauthenticated("a bearer token is needed"))?;
-        let admin = self.core.admin(token.expose()).await.map_err(status::no_admin)?;
-        if admin.may(role) {
-            Ok(admin)
-        } else {
-            Err(Status::permission_denied("the token's app role does not allow this"))
-        }
+        self.core.caller(token.expose()).await.map_err(status::no_admin)
     }
 }
 
-/// Lets a call through with its [`Admin`] in the extensions, or answers in its place.
+fn with_role(caller: &Caller, role: AdminRole) -> Result<Admin, Status> {
+    let admin = caller.admin().map_err(status::no_admin)?;
+    if admin.may(role) {
+        Ok(admin)
+    } else {
+        Err(Status::permission_denied("the token's app role does not allow this"))
+    }
+}
+
+/// Lets a call through with its [`Caller`], or its [`Admin`] if it needs one, in the extensions; or answers in its
+/// place.
 pub(super) async fn authorize(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
-    match needed(request.uri().path()) {
-        Needed::Open => next.run(request).await,
-        Needed::Nobody => refuse(&Status::unimplemented("there is no such method")),
-        Needed::Role(role) => {
-            let token = bearer(&request).map(|token| Secret::new(token.to_owned()));
-            // No handler needs to see it.
-            request.headers_mut().remove(AUTHORIZATION);
-            match gate.caller(token, role).await {
-                Ok(admin) => {
-                    request.extensions_mut().insert(admin);
-                    next.run(request).await
-                }
-                Err(status) => refuse(&status),
-            }
-        }
+    let role = match needed(request.uri().path()) {
+        Needed::Open => return next.run(request).await,
+        Needed::Nobody => return refuse(&Status::unimplemented("there is no such method")),
+        Needed::Caller => None,
+        Needed::Role(role) => Some(role),
+    };
+    let token = bearer(&request).map(|token| Secret::new(token.to_owned()));
+    // No handler needs to see it.
+    request.headers_mut().remove(AUTHORIZATION);
+    let caller = match gate.caller(token).await {
+        Ok(caller) => caller,
+        Err(status) => return refuse(&status),
+    };
+    match role.map(|role| with_role(&caller, role)).transpose() {
+        Ok(Some(admin)) => drop(request.extensions_mut().insert(admin)),
+        Ok(None) => drop(request.extensions_mut().insert(caller)),
+        Err(status) => return refuse(&status),
     }
+    next.run(request).await
 }
 
-/// The caller that the gate let through.
+/// The admin that the gate let through.
 pub(super) fn admin<T>(request: &tonic::Request<T>) -> Result<Admin, Status> {
     let admin = request.extensions().get::<Admin>().cloned();
     admin.ok_or_else(|| Status::internal("a call came past the gate"))
+}
+
+/// The caller that the gate let through.
+pub(super) fn caller<T>(request: &tonic::Request<T>) -> Result<Caller, Status> {
+    let caller = request.extensions().get::<Caller>().cloned();
+    caller.ok_or_else(|| Status::internal("a call came past the gate"))
 }
 
 /// Exactly one header of exactly that scheme (RFC 6750 section 2.1).
@@ -132,14 +151,22 @@ mod tests {
         }
         matrix.sort();
         let expected = [
+            "Caller /countersign.v1.ApprovalService/GetApproval",
+            "Caller /countersign.v1.ApprovalService/ListApprovals",
+            "Caller /countersign.v1.ApprovalService/Vote",
+            "Caller /countersign.v1.ApprovalService/WatchApprovals",
             "Nobody /countersign.v1.EdgeService/Attach",
+            "Nobody /countersign.v1.EdgeService/CancelApproval",
             "Nobody /countersign.v1.EdgeService/CloseSession",
+            "Nobody /countersign.v1.EdgeService/ConsumeApproval",
             "Nobody /countersign.v1.EdgeService/Enrol",
             "Nobody /countersign.v1.EdgeService/MintCredential",
             "Nobody /countersign.v1.EdgeService/OpenSession",
             "Nobody /countersign.v1.EdgeService/Renew",
+            "Nobody /countersign.v1.EdgeService/RequestApproval",
             "Nobody /countersign.v1.EdgeService/UploadSegments",
             "Open /countersign.v1.DevelopmentService/IssueToken",
+            "Role(Admin) /countersign.v1.ApprovalService/RevokeApproval",
             "Role(Admin) /countersign.v1.EdgeAdminService/CreateJoinToken",
             "Role(Admin) /countersign.v1.EdgeAdminService/DeleteEdge",
             "Role(Admin) /countersign.v1.EdgeAdminService/ListEdges",
@@ -147,6 +174,7 @@ mod tests {
             "Role(Admin) /countersign.v1.ResourceService/DeleteResource",
             "Role(Admin) /countersign.v1.ResourceService/GetResource",
             "Role(Admin) /countersign.v1.ResourceService/ListResources",
+            "Role(Admin) /countersign.v1.SessionService/KillSession",
             "Role(Auditor) /countersign.v1.RecordingService/DownloadRecording",
             "Role(Auditor) /countersign.v1.RecordingService/ListRecordings",
             "Role(Auditor) /countersign.v1.SessionService/GetSession",

@@ -45,7 +45,8 @@ impl EdgeAdminService for Service {
         request: Request<v1::DeleteEdgeRequest>,
     ) -> Result<Response<v1::DeleteEdgeResponse>, Status> {
         let admin = admin(&request)?;
-        self.0.delete_edge(&admin, &request.into_inner().name).await.map_err(status::resource)?;
-        Ok(Response::new(v1::DeleteEdgeResponse {}))
+        let deleted = self.0.delete_edge(&admin, &request.into_inner().name).await;
+        let revocation = deleted.map_err(status::resource)?;
+        Ok(Response::new(v1::DeleteEdgeResponse { revocation: Some(revocation) }))
     }
 }

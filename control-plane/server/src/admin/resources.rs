@@ -43,7 +43,7 @@ impl ResourceService for Service {
     ) -> Result<Response<v1::DeleteResourceResponse>, Status> {
         let admin = admin(&request)?;
         let v1::DeleteResourceRequest { kind, name } = request.into_inner();
-        self.0.delete(&admin, &kind, &name).await.map_err(status::resource)?;
-        Ok(Response::new(v1::DeleteResourceResponse {}))
+        let revocation = self.0.delete(&admin, &kind, &name).await.map_err(status::resource)?;
+        Ok(Response::new(v1::DeleteResourceResponse { revocation }))
     }
 }

@@ -116,6 +116,7 @@ mod tests {
             issuer_url: None,
             lease_seconds: 300,
             one_zone_per_token: false,
+            allow_token_votes: false,
             admin: super::super::AdminConfig {
                 listen: ([127, 0, 0, 1], 0).into(),
                 audience: "a".into(),

@@ -1,4 +1,5 @@
-//! An edge's stream: hello; then the configuration and a lease at once, and again as they change or are asked for.
+//! An edge's stream: hello; then the configuration and a lease at once, and again as they change or are asked for;
+//! then what it missed of approvals and revocations, and what becomes of them from then on.
 //!
 //! Hello and each renewal are answered with exactly one lease, in order.
 
@@ -71,8 +72,15 @@ impl Conversation {
                 message = self.messages.message() => match message? {
                     None => return Ok(()),
                     Some(v1::EdgeMessage { message: Some(FromEdge::RenewLease(_)) }) => self.renew().await?,
-                    Some(_) => return self.refuse(Status::invalid_argument("only lease renewals follow hello")).await,
+                    Some(v1::EdgeMessage { message: Some(FromEdge::Revoked(revoked)) }) => {
+                        self.attached.revoked(revoked.revocation_id);
+                    }
+                    Some(_) => {
+                        let refused = "only lease renewals and confirmations of revocations follow hello";
+                        return self.refuse(Status::invalid_argument(refused)).await;
+                    }
                 },
+                message = self.attached.message() => self.send(message).await?,
                 configuration = self.configurations.changed() => match configuration {
                     Some(configuration) => self.send(Control::Configuration(configuration)).await?,
                     None => return Ok(()),

@@ -79,7 +79,9 @@ async fn what_is_on_disk_is_nobody_elses() {
     std::fs::create_dir(&data).unwrap();
     std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o755)).unwrap();
     let running = ControlPlane::start(config(&entra, folder.path())).await.unwrap();
-    for (path, mode) in [("", 0o700), ("archive", 0o700), ("store.redb", 0o600)] {
+    for (path, mode) in
+        [("", 0o700), ("archive", 0o700), ("store.redb", 0o600), ("keys/approvals.key", 0o600)]
+    {
         let found = std::fs::metadata(data.join(path)).unwrap().permissions().mode() & 0o777;
         assert_eq!(found, mode, "{path}");
     }

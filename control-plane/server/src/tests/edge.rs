@@ -11,32 +11,42 @@ use super::*;
 
 const BOOT: [u8; 16] = [7; 16];
 
-struct Stream {
-    to: mpsc::Sender<v1::EdgeMessage>,
-    from: Streaming<v1::ControlMessage>,
+pub(super) struct Stream {
+    pub(super) to: mpsc::Sender<v1::EdgeMessage>,
+    pub(super) from: Streaming<v1::ControlMessage>,
 }
 
 impl Stream {
-    async fn attach(client: &mut EdgeServiceClient<Channel>) -> Self {
+    pub(super) async fn attach(client: &mut EdgeServiceClient<Channel>) -> Self {
+        Self::attach_with(client, &[]).await
+    }
+
+    /// As a process that has these sessions open.
+    pub(super) async fn attach_with(client: &mut EdgeServiceClient<Channel>, open: &[&str]) -> Self {
         let (to, outgoing) = mpsc::channel(4);
-        let hello = v1::Hello { boot_id: BOOT.to_vec(), version: "1".into(), recording_key: vec![3; 32] };
+        let hello = v1::Hello {
+            boot_id: BOOT.to_vec(),
+            version: "1".into(),
+            recording_key: vec![3; 32],
+            open_sessions: open.iter().map(|id| (*id).to_owned()).collect(),
+        };
         to.send(v1::EdgeMessage { message: Some(FromEdge::Hello(hello)) }).await.unwrap();
         let from = client.attach(ReceiverStream::new(outgoing)).await.unwrap().into_inner();
         Self { to, from }
     }
 
-    async fn next(&mut self) -> Control {
+    pub(super) async fn next(&mut self) -> Control {
         self.from.message().await.unwrap().unwrap().message.unwrap()
     }
 
-    async fn configuration(&mut self) -> v1::Configuration {
+    pub(super) async fn configuration(&mut self) -> v1::Configuration {
         match self.next().await {
             Control::Configuration(configuration) => configuration,
             other => panic!("{other:?}"),
         }
     }
 
-    async fn lease(&mut self) -> v1::Lease {
+    pub(super) async fn lease(&mut self) -> v1::Lease {
         match self.next().await {
             Control::Lease(lease) => lease,
             other => panic!("{other:?}"),
@@ -44,7 +54,7 @@ impl Stream {
     }
 }
 
-async fn open(
+pub(super) async fn open(
     client: &mut EdgeServiceClient<Channel>,
     token: String,
     target: &str,
@@ -125,6 +135,7 @@ async fn a_session_is_opened_with_a_token_and_given_a_credential() {
         session_id: session.id.clone(),
         identity: v1::Identity::Standing.into(),
         operation_id: countersign_model::OperationId::generate().to_string(),
+        approval_id: String::new(),
     };
     let minted = client.mint_credential(request).await.unwrap().into_inner().result.unwrap();
     let mint_credential_response::Result::Credential(credential) = minted else { panic!("{minted:?}") };
@@ -160,6 +171,9 @@ async fn everything_but_enrolment_asks_for_a_certificate_of_ours() {
         bare.close_session(v1::CloseSessionRequest::default()).await.err().unwrap().code(),
         bare.mint_credential(v1::MintCredentialRequest::default()).await.err().unwrap().code(),
         bare.upload_segments(tokio_stream::empty()).await.err().unwrap().code(),
+        bare.request_approval(v1::RequestApprovalRequest::default()).await.err().unwrap().code(),
+        bare.consume_approval(v1::ConsumeApprovalRequest::default()).await.err().unwrap().code(),
+        bare.cancel_approval(v1::CancelApprovalRequest::default()).await.err().unwrap().code(),
     ];
     assert_eq!(codes[0], Code::PermissionDenied);
     assert!(codes[1..].iter().all(|code| *code == Code::Unauthenticated), "{codes:?}");
@@ -224,7 +238,15 @@ async fn a_deleted_edge_is_cut_off_at_once() {
     let delete = v1::DeleteEdgeRequest { name: "edge-1".into() };
     let by_auditor = bench.by(&["countersign.auditor"], delete.clone());
     assert_eq!(admin.delete_edge(by_auditor).await.unwrap_err().code(), Code::PermissionDenied);
-    admin.delete_edge(bench.by(&["countersign.admin"], delete.clone())).await.unwrap();
+    let request = bench.by(&["countersign.admin"], delete.clone());
+    let mut deleting = admin.clone();
+    let deleting = tokio::spawn(async move { deleting.delete_edge(request).await });
+    let Control::Revoke(revoke) = stream.next().await else { panic!() };
+    assert!(revoke.all);
+    let revoked = v1::Revoked { revocation_id: revoke.revocation_id };
+    stream.to.send(v1::EdgeMessage { message: Some(FromEdge::Revoked(revoked)) }).await.unwrap();
+    let deleted = deleting.await.unwrap().unwrap().into_inner();
+    assert!(deleted.revocation.unwrap().confirmed);
     let end = tokio::time::timeout(std::time::Duration::from_secs(1), stream.from.message()).await.unwrap();
     assert_eq!(end.unwrap_err().code(), Code::Unauthenticated);
     let again = client.attach(tokio_stream::once(v1::EdgeMessage {
@@ -232,6 +254,7 @@ async fn a_deleted_edge_is_cut_off_at_once() {
             boot_id: BOOT.to_vec(),
             version: "1".into(),
             recording_key: vec![3; 32],
+            ..Default::default()
         })),
     }));
     assert_eq!(again.await.err().unwrap().code(), Code::Unauthenticated);

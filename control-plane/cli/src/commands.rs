@@ -1,12 +1,14 @@
 //! The command line as a whole: its global options and one line per command.
 
 mod apply;
+mod approvals;
 mod diff;
 mod edges;
 mod get;
 mod input;
 mod recordings;
 mod resources;
+mod revocation;
 mod sessions;
 mod token;
 
@@ -25,8 +27,8 @@ use crate::{
     name = "countersign",
     version,
     disable_help_subcommand = true,
-    after_help = "Exit codes: 0 done, 1 failed (or diff found a difference), 2 usage, 3 denied, 4 timed out, \
-                  5 verification failed."
+    after_help = "Exit codes: 0 done, 1 failed (or diff found a difference), 2 usage, 3 denied, 4 timed out \
+                  (or a revocation that nobody confirmed), 5 verification failed."
 )]
 pub(crate) struct Cli {
     /// How results are printed.
@@ -63,6 +65,9 @@ enum Command {
     /// Edges, and the tokens with which they join.
     #[command(subcommand)]
     Edges(edges::EdgeCommand),
+    /// Operations that wait for people's votes.
+    #[command(subcommand)]
+    Approvals(approvals::ApprovalCommand),
     /// Sessions.
     #[command(subcommand)]
     Sessions(sessions::SessionCommand),
@@ -90,6 +95,7 @@ impl Cli {
             Command::Zones(command) => resources::run(Kind::Zone, command, at, out).await,
             Command::Policies(command) => resources::run(Kind::PolicyBundle, command, at, out).await,
             Command::Edges(command) => edges::run(command, at, out).await,
+            Command::Approvals(command) => approvals::run(command, at, out).await,
             Command::Sessions(command) => sessions::run(command, at, out).await,
             Command::Recordings(command) => recordings::run(command, at, out).await,
         }
@@ -126,6 +132,18 @@ mod tests {
             "edges join-token --zone dev",
             "sessions list",
             "sessions show se_1",
+            "sessions kill se_1",
+            "sessions kill se_1 --reason oops",
+            "agents delete reader",
+            "edges delete e1 -o json",
+            "approvals list",
+            "approvals list --state pending,approved -o json",
+            "approvals show ap_1",
+            "approvals approve ap_1 --reason fine",
+            "approvals approve ap_1 --fingerprint 00ff",
+            "approvals deny ap_1 --reason no",
+            "approvals revoke ap_1 --reason no",
+            "approvals watch -o json",
             "recordings list",
             "recordings replay re_1",
             "recordings export re_1 --to dir",
@@ -139,9 +157,18 @@ mod tests {
 
     #[test]
     fn nonsense_is_a_usage_error() {
-        for line in
-            ["token", "token --agent a --user b", "get secrets", "targets drop", "apply", "frobnicate"]
-        {
+        for line in [
+            "token",
+            "token --agent a --user b",
+            "get secrets",
+            "targets drop",
+            "apply",
+            "frobnicate",
+            "approvals list --state maybe",
+            "approvals approve",
+            "approvals approve ap_1 --fingerprint xyz",
+            "sessions kill",
+        ] {
             let args = std::iter::once("countersign").chain(line.split(' '));
             let error = Cli::try_parse_from(args).expect_err(line);
             assert!(error.use_stderr(), "{line}");

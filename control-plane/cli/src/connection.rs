@@ -14,9 +14,9 @@ use std::{
 
 use countersign_model::Secret;
 use countersign_wire::v1::{
-    development_service_client::DevelopmentServiceClient, edge_admin_service_client::EdgeAdminServiceClient,
-    recording_service_client::RecordingServiceClient, resource_service_client::ResourceServiceClient,
-    session_service_client::SessionServiceClient,
+    approval_service_client::ApprovalServiceClient, development_service_client::DevelopmentServiceClient,
+    edge_admin_service_client::EdgeAdminServiceClient, recording_service_client::RecordingServiceClient,
+    resource_service_client::ResourceServiceClient, session_service_client::SessionServiceClient,
 };
 use tonic::{
     Request, Response, Status,
@@ -33,8 +33,12 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 /// The longest file with a token or roots that is read, in bytes.
 const LONGEST_FILE: u64 = 1 << 20;
-/// The longest message that is taken, in bytes: a page of resources, or a segment.
+/// The longest message that is taken, in bytes: a page of resources or of approvals, or a segment.
 const LONGEST_MESSAGE: usize = 64 << 20;
+/// While something is awaited, the control plane is asked this often whether it is still there.
+const STILL_THERE: Duration = Duration::from_secs(30);
+/// How long it may take to say so.
+const SAYS_SO_WITHIN: Duration = Duration::from_secs(20);
 
 /// Where the control plane is and who asks; the same for every command.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -88,6 +92,8 @@ impl ConnectionArgs {
         let endpoint = Endpoint::from_shared(addr.to_owned())
             .map_err(|_| Failure::usage("the control plane's address is not a URL"))?
             .connect_timeout(CONNECT_WITHIN)
+            .http2_keep_alive_interval(STILL_THERE)
+            .keep_alive_timeout(SAYS_SO_WITHIN)
             .tls_config(ClientTlsConfig::new().ca_certificate(roots))?;
         tokio::time::timeout(CONNECT_WITHIN, endpoint.connect())
             .await
@@ -129,6 +135,11 @@ impl Connection {
         SessionServiceClient::new(self.service()).max_decoding_message_size(LONGEST_MESSAGE)
     }
 
+    /// Approvals.
+    pub(crate) fn approvals(&self) -> ApprovalServiceClient<Authenticated> {
+        ApprovalServiceClient::new(self.service()).max_decoding_message_size(LONGEST_MESSAGE)
+    }
+
     /// Recordings.
     pub(crate) fn recordings(&self) -> RecordingServiceClient<Authenticated> {
         RecordingServiceClient::new(self.service()).max_decoding_message_size(LONGEST_MESSAGE)
@@ -150,6 +161,23 @@ pub(crate) async fn answer<T>(call: impl Future<Output = Result<Response<T>, Sta
     match tokio::time::timeout(ANSWER_WITHIN, call).await {
         Ok(answer) => Ok(answer?.into_inner()),
         Err(_) => Err(Failure::timed_out("the control plane has not answered in time")),
+    }
+}
+
+/// Everything that a list has. `ask` gets the token of a page, and answers what is on it and the token of the
+/// next.
+pub(crate) async fn all_pages<T>(
+    ask: impl AsyncFn(String) -> Result<(Vec<T>, String), Failure>,
+) -> Result<Vec<T>, Failure> {
+    let mut items = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let (page, next) = ask(page_token).await?;
+        items.extend(page);
+        if next.is_empty() {
+            return Ok(items);
+        }
+        page_token = next;
     }
 }
 

@@ -17,7 +17,7 @@ pub enum Exit {
     Usage,
     /// 3: the control plane does not know the caller, or does not let it.
     Denied,
-    /// 4: it took too long.
+    /// 4: it took too long, or what was revoked is not known to be cut yet.
     TimedOut,
     /// 5: a recording does not verify.
     NotVerified,
@@ -77,7 +77,7 @@ impl Failure {
         self.code
     }
 
-    /// Nothing is worth saying about it.
+    /// Nothing is worth saying about it: the reader of our stdout has gone.
     pub fn is_silent(&self) -> bool {
         self.message.is_empty()
     }

@@ -11,6 +11,7 @@ mod failure;
 mod output;
 mod proto_json;
 mod resource;
+mod wrap;
 
 #[cfg(test)]
 mod tests;

@@ -32,6 +32,11 @@ described!(
     RecordingSummary,
     Edge,
     CreateJoinTokenResponse,
+    Approval,
+    RevokeApprovalResponse,
+    KillSessionResponse,
+    DeleteResourceResponse,
+    DeleteEdgeResponse,
 );
 
 /// The message as JSON.
@@ -42,6 +47,14 @@ pub(crate) fn to_json<M: Described>(message: &M) -> Result<Value, Failure> {
     let mut dynamic = DynamicMessage::new(descriptor(M::NAME).map_err(Failure::failed)?);
     dynamic.transcode_from(message).map_err(|error| Failure::failed(error.to_string()))?;
     serde_json::to_value(&dynamic).map_err(|error| Failure::failed(error.to_string()))
+}
+
+/// The messages of a list as JSON.
+///
+/// # Errors
+/// As [`to_json`].
+pub(crate) fn all_to_json<M: Described>(messages: &[M]) -> Result<Vec<Value>, Failure> {
+    messages.iter().map(to_json).collect()
 }
 
 /// JSON as a message.
@@ -131,6 +144,11 @@ mod tests {
             v1::RecordingSummary::NAME,
             v1::Edge::NAME,
             v1::CreateJoinTokenResponse::NAME,
+            v1::Approval::NAME,
+            v1::RevokeApprovalResponse::NAME,
+            v1::KillSessionResponse::NAME,
+            v1::DeleteResourceResponse::NAME,
+            v1::DeleteEdgeResponse::NAME,
         ] {
             assert!(descriptor(name).is_ok(), "{name}");
         }

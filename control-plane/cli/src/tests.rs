@@ -1,9 +1,12 @@
 //! Whole command lines against a control plane in memory, over TLS on the loopback.
 
+mod approvals;
 pub(crate) mod control_plane;
+pub(crate) mod fixture;
 
 use clap::Parser as _;
 use control_plane::{ControlPlane, TOKEN};
+use countersign_wire::v1::Session;
 
 use super::*;
 use crate::output::tests::Captured;
@@ -127,4 +130,42 @@ async fn another_root_is_not_believed() {
     let failure = countersign(&control_plane, "zones list").await.0.expect_err("refused");
     assert_eq!(failure.exit(), Exit::Failed);
     assert!(failure.to_string().starts_with("cannot reach the control plane: "), "{failure}");
+}
+
+#[tokio::test]
+async fn what_was_revoked_is_confirmed_or_not() {
+    let control_plane = ControlPlane::start().await;
+    let session = |id: &str, zone: &str| Session { id: id.into(), zone: zone.into(), ..Session::default() };
+    control_plane.has_session(session("se_1", "dev"));
+    control_plane.has_session(session("se_2", "away"));
+    let (exit, printed) = countersign(&control_plane, "sessions kill se_1 --reason oops").await;
+    assert_eq!((exit_of(exit), printed.as_str()), (Exit::Done, "confirmed\n"));
+    let (_, printed) = countersign(&control_plane, "sessions show se_1").await;
+    assert!(printed.contains("closed because  killed: oops\n"), "{printed}");
+
+    let (exit, printed) = countersign(&control_plane, "sessions kill se_2").await;
+    assert_eq!(exit_of(exit), Exit::TimedOut);
+    assert_eq!(printed, "unconfirmed, cut by 2023-11-14T22:13:20Z\n");
+    let (exit, printed) = countersign(&control_plane, "sessions kill se_2 -o json").await;
+    let json: serde_json::Value = serde_json::from_str(&printed).expect("JSON");
+    assert_eq!(exit_of(exit), Exit::TimedOut);
+    assert_eq!(json.pointer("/revocation/cutBy"), Some(&"2023-11-14T22:13:20Z".into()));
+    assert_eq!(exit_of(countersign(&control_plane, "sessions kill se_3").await.0), Exit::Failed);
+}
+
+#[tokio::test]
+async fn a_resource_is_deleted_and_an_agents_sessions_with_it() {
+    let control_plane = ControlPlane::start().await;
+    control_plane.write(
+        "shop.yaml",
+        "{kind: Zone, name: dev, spec: {audience: a}}\n---\n{kind: Agent, name: reader, spec: {}}\n",
+    );
+    countersign(&control_plane, "apply -f FILE").await.0.expect("applied");
+    let (exit, printed) = countersign(&control_plane, "agents delete reader").await;
+    assert_eq!(exit_of(exit), Exit::TimedOut);
+    assert_eq!(printed, "Agent reader deleted\nunconfirmed, cut by 2023-11-14T22:13:20Z\n");
+    let (exit, printed) = countersign(&control_plane, "zones delete dev").await;
+    assert_eq!((exit_of(exit), printed.as_str()), (Exit::Done, "Zone dev deleted\n"));
+    assert_eq!(control_plane.count(), 0);
+    assert_eq!(exit_of(countersign(&control_plane, "zones delete dev").await.0), Exit::Failed);
 }

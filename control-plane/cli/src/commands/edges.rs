@@ -6,8 +6,10 @@ use crate::{
     connection::{Connection, ConnectionArgs, answer},
     failure::{Exit, Failure},
     output::{Format, Output, instant},
-    proto_json::to_json,
+    proto_json::{all_to_json, to_json},
 };
+
+use super::revocation;
 
 /// What to do with edges.
 #[derive(Debug, clap::Subcommand)]
@@ -25,7 +27,8 @@ pub(crate) enum EdgeCommand {
         #[arg(long, value_name = "ZONE")]
         zone: String,
     },
-    /// Shuts an edge out: it is cut off at once, and its certificate is worth nothing from then on.
+    /// Shuts an edge out: it is cut off at once, and its certificate is worth nothing from then on. Exit 4 if it
+    /// does not confirm that its sessions are cut.
     Delete {
         /// Name of the edge.
         name: String,
@@ -50,12 +53,15 @@ pub(crate) async fn run(
         }
         EdgeCommand::JoinToken { zone } => join_token(zone, &connection, out).await?,
         EdgeCommand::Delete { name } => {
-            answer(connection.edges().delete_edge(DeleteEdgeRequest { name: name.clone() })).await?;
+            let request = DeleteEdgeRequest { name: name.clone() };
+            let deleted = answer(connection.edges().delete_edge(request)).await?;
+            // Unconfirmed unless somebody says otherwise.
+            let revocation = deleted.revocation.unwrap_or_default();
             match out.format() {
-                // The answer has no fields.
-                Format::Json => out.json(&serde_json::json!({}))?,
-                Format::Table => out.line(&format!("edge {name} deleted"))?,
+                Format::Json => out.json(&to_json(&deleted)?)?,
+                Format::Table => revocation::print(&format!("edge {name} deleted"), Some(&revocation), out)?,
             }
+            return Ok(revocation::exit(&revocation));
         }
     }
     Ok(Exit::Done)
@@ -75,7 +81,7 @@ async fn join_token(zone: String, connection: &Connection, out: &mut Output) -> 
 
 fn print_list(edges: &[Edge], out: &mut Output) -> Result<(), Failure> {
     match out.format() {
-        Format::Json => out.json_items(&edges.iter().map(to_json).collect::<Result<Vec<_>, _>>()?),
+        Format::Json => out.json_items(&all_to_json(edges)?),
         Format::Table => {
             let rows: Vec<_> = edges.iter().map(row).collect();
             out.table(["NAME", "ZONE", "ATTACHED", "LEASE UNTIL", "VERSION", "ENROLLED"], &rows)

@@ -12,10 +12,10 @@ use std::path::PathBuf;
 use countersign_wire::v1::{ListRecordingsRequest, RecordingSummary};
 
 use crate::{
-    connection::{Connection, ConnectionArgs, answer},
+    connection::{Connection, ConnectionArgs, all_pages, answer},
     failure::{Exit, Failure},
     output::{Format, Output, instant},
-    proto_json::to_json,
+    proto_json::{all_to_json, to_json},
 };
 
 use super::sessions::principal;
@@ -91,22 +91,17 @@ pub(crate) async fn run(
 }
 
 async fn all(connection: &Connection) -> Result<Vec<RecordingSummary>, Failure> {
-    let mut recordings = Vec::new();
-    let mut page_token = String::new();
-    loop {
+    all_pages(async |page_token| {
         let request = ListRecordingsRequest { page_size: 0, page_token };
         let page = answer(connection.recordings().list_recordings(request)).await?;
-        recordings.extend(page.recordings);
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
-            return Ok(recordings);
-        }
-    }
+        Ok((page.recordings, page.next_page_token))
+    })
+    .await
 }
 
 fn print_list(recordings: &[RecordingSummary], out: &mut Output) -> Result<(), Failure> {
     match out.format() {
-        Format::Json => out.json_items(&recordings.iter().map(to_json).collect::<Result<Vec<_>, _>>()?),
+        Format::Json => out.json_items(&all_to_json(recordings)?),
         Format::Table => {
             let rows: Vec<_> = recordings.iter().map(row).collect();
             out.table(["ID", "PRINCIPAL", "TARGET", "OPENED", "SEGMENTS", "BYTES", "SEALED"], &rows)

@@ -2,16 +2,19 @@
 //! `apply` takes.
 
 use countersign_wire::v1::{
-    AgentSpec, GetResourceRequest, IdentitySpec, ListResourcesRequest, PolicyBundleSpec, Resource,
-    TargetSpec, ZoneSpec, resource::Spec,
+    AgentSpec, ApprovedOn, DeleteResourceRequest, GetResourceRequest, IdentitySpec, ListResourcesRequest,
+    PolicyBundleSpec, Resource, TargetSpec, ZoneSpec, resource::Spec,
 };
 
 use crate::{
-    connection::{Connection, ConnectionArgs, answer},
+    connection::{Connection, ConnectionArgs, all_pages, answer},
     failure::{Exit, Failure},
     output::{Format, Output},
+    proto_json::to_json,
     resource::{Document, Kind},
 };
+
+use super::revocation;
 
 /// What to do with the resources of a kind.
 #[derive(Debug, clap::Subcommand)]
@@ -20,6 +23,12 @@ pub(crate) enum ResourceCommand {
     List,
     /// One of them.
     Show {
+        /// Its name.
+        name: String,
+    },
+    /// Removes one that nothing depends on. An agent's sessions are ended; exit 4 if nobody confirms that they are
+    /// cut.
+    Delete {
         /// Its name.
         name: String,
     },
@@ -35,22 +44,18 @@ pub(crate) async fn run(
     match command {
         ResourceCommand::List => list(kind, &connection, out).await,
         ResourceCommand::Show { name } => show(kind, name, &connection, out).await,
+        ResourceCommand::Delete { name } => delete(kind, name, &connection, out).await,
     }
 }
 
 /// Prints all resources of a kind.
 pub(crate) async fn list(kind: Kind, connection: &Connection, out: &mut Output) -> Result<Exit, Failure> {
-    let mut resources: Vec<Resource> = Vec::new();
-    let mut page_token = String::new();
-    loop {
+    let resources = all_pages(async |page_token| {
         let request = ListResourcesRequest { kind: kind.to_string(), page_size: 0, page_token };
         let page = answer(connection.resources().list_resources(request)).await?;
-        resources.extend(page.resources);
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
-            break;
-        }
-    }
+        Ok((page.resources, page.next_page_token))
+    })
+    .await?;
     print_list(kind, &resources, out)?;
     Ok(Exit::Done)
 }
@@ -72,15 +77,38 @@ pub(crate) async fn show(
     Ok(Exit::Done)
 }
 
+async fn delete(
+    kind: Kind,
+    name: String,
+    connection: &Connection,
+    out: &mut Output,
+) -> Result<Exit, Failure> {
+    let request = DeleteResourceRequest { kind: kind.to_string(), name: name.clone() };
+    let deleted = answer(connection.resources().delete_resource(request)).await?;
+    let revocation = match kind {
+        // Unconfirmed unless somebody says otherwise.
+        Kind::Agent => Some(deleted.revocation.unwrap_or_default()),
+        Kind::Zone | Kind::Target | Kind::PolicyBundle => deleted.revocation,
+    };
+    match out.format() {
+        Format::Json => out.json(&to_json(&deleted)?)?,
+        Format::Table => {
+            revocation::print(&format!("{kind} {name} deleted"), revocation.as_ref(), out)?;
+        }
+    }
+    Ok(revocation.as_ref().map_or(Exit::Done, revocation::exit))
+}
+
 fn print_list(kind: Kind, resources: &[Resource], out: &mut Output) -> Result<(), Failure> {
     if out.format() == Format::Json {
         return out.json_items(&resources.iter().map(Document::new).collect::<Result<Vec<_>, _>>()?);
     }
     match kind {
         Kind::Zone => out.table(["NAME", "AUDIENCE"], &rows(resources, zone)),
-        Kind::Target => {
-            out.table(["NAME", "ZONE", "ADDRESS", "DATABASE", "STANDING ROLE"], &rows(resources, target))
-        }
+        Kind::Target => out.table(
+            ["NAME", "ZONE", "ADDRESS", "DATABASE", "STANDING ROLE", "APPROVED ROLE"],
+            &rows(resources, target),
+        ),
         Kind::Agent => out.table(["NAME", "OBJECT ID", "APP ID", "DESCRIPTION"], &rows(resources, agent)),
         Kind::PolicyBundle => out.table(["NAME", "VERSION", "LINES"], &rows(resources, policy_bundle)),
     }
@@ -95,14 +123,32 @@ fn zone(resource: &Resource) -> [String; 2] {
     [resource.name.clone(), audience.clone()]
 }
 
-fn target(resource: &Resource) -> [String; 5] {
-    let Some(Spec::Target(TargetSpec { zone, postgres, standing, .. })) = &resource.spec else {
-        return named(resource);
-    };
+fn target(resource: &Resource) -> [String; 6] {
+    let Some(Spec::Target(target)) = &resource.spec else { return named(resource) };
+    let TargetSpec { zone, postgres, standing, approved, .. } = target;
     let postgres = postgres.clone().unwrap_or_default();
     let port = if postgres.port == 0 { 5432 } else { postgres.port };
-    let role = standing.clone().map(|IdentitySpec { login_role, .. }| login_role).unwrap_or_default();
-    [resource.name.clone(), zone.clone(), format!("{}:{port}", postgres.host), postgres.database, role]
+    let approved = match target.approved_on() {
+        ApprovedOn::Unspecified => role(approved.as_ref()),
+        ApprovedOn::SameConnection => "the standing one".to_owned(),
+    };
+    [
+        resource.name.clone(),
+        zone.clone(),
+        format!("{}:{port}", postgres.host),
+        postgres.database,
+        role(standing.as_ref()),
+        approved,
+    ]
+}
+
+/// The role that an identity logs in as.
+fn role(identity: Option<&IdentitySpec>) -> String {
+    match identity {
+        Some(IdentitySpec { agent_roles, .. }) if !agent_roles.is_empty() => "one per agent".to_owned(),
+        Some(IdentitySpec { login_role, .. }) => login_role.clone(),
+        None => String::new(),
+    }
 }
 
 fn agent(resource: &Resource) -> [String; 4] {
@@ -160,8 +206,32 @@ mod tests {
     }
 
     #[test]
+    fn the_roles_of_a_target_are_told() {
+        let identity =
+            |login_role: &str| IdentitySpec { login_role: login_role.into(), ..Default::default() };
+        let row = |spec: TargetSpec| {
+            let [_, _, _, _, standing, approved] =
+                target(&Resource { spec: Some(Spec::Target(spec)), ..Resource::default() });
+            (standing, approved)
+        };
+        let own =
+            TargetSpec { standing: Some(identity("r")), approved: Some(identity("w")), ..Default::default() };
+        assert_eq!(row(own.clone()), ("r".into(), "w".into()));
+        let same =
+            TargetSpec { approved: None, approved_on: ApprovedOn::SameConnection.into(), ..own.clone() };
+        assert_eq!(row(same), ("r".into(), "the standing one".into()));
+        let agent_roles = [("writer".to_owned(), "w1".to_owned())].into();
+        let per_agent = IdentitySpec { agent_roles, ..IdentitySpec::default() };
+        assert_eq!(
+            row(TargetSpec { approved: Some(per_agent), ..own }),
+            ("r".into(), "one per agent".into())
+        );
+        assert_eq!(row(TargetSpec::default()), (String::new(), String::new()));
+    }
+
+    #[test]
     fn a_resource_without_its_spec_still_has_its_row() {
         let resource = Resource { name: "odd".into(), ..Resource::default() };
-        assert_eq!(target(&resource), ["odd", "", "", "", ""].map(str::to_owned));
+        assert_eq!(target(&resource), ["odd", "", "", "", "", ""].map(str::to_owned));
     }
 }

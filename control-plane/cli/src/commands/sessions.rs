@@ -1,13 +1,17 @@
-//! `sessions`: who is, or was, at which target.
+//! `sessions`: who is, or was, at which target, and how one is ended.
 
-use countersign_wire::v1::{GetSessionRequest, ListSessionsRequest, Principal, Session, SessionState};
+use countersign_wire::v1::{
+    GetSessionRequest, KillSessionRequest, ListSessionsRequest, Principal, Session, SessionState,
+};
 
 use crate::{
-    connection::{Connection, ConnectionArgs, answer},
+    connection::{Connection, ConnectionArgs, all_pages, answer},
     failure::{Exit, Failure},
     output::{Format, Output, instant},
-    proto_json::to_json,
+    proto_json::{all_to_json, to_json},
 };
+
+use super::revocation;
 
 /// What to do with sessions.
 #[derive(Debug, clap::Subcommand)]
@@ -18,6 +22,15 @@ pub(crate) enum SessionCommand {
     Show {
         /// Its id: se_ and a UUID.
         id: String,
+    },
+    /// Ends one at once, whatever it is doing, and says whether its connections are cut; exit 4 if nobody confirms
+    /// it.
+    Kill {
+        /// Its id: se_ and a UUID.
+        id: String,
+        /// Why; kept with what was done.
+        #[arg(long, value_name = "TEXT", default_value_t, hide_default_value = true)]
+        reason: String,
     },
 }
 
@@ -33,35 +46,41 @@ pub(crate) async fn run(
             let session = answer(connection.sessions().get_session(GetSessionRequest { id })).await?;
             print_one(&session, out)?;
         }
+        SessionCommand::Kill { id, reason } => {
+            let request = KillSessionRequest { id, reason };
+            let killed = answer(connection.sessions().kill_session(request)).await?;
+            // Unconfirmed unless somebody says otherwise.
+            let revocation = killed.revocation.unwrap_or_default();
+            match out.format() {
+                Format::Json => out.json(&to_json(&killed)?)?,
+                Format::Table => out.line(&revocation::in_words(&revocation))?,
+            }
+            return Ok(revocation::exit(&revocation));
+        }
     }
     Ok(Exit::Done)
 }
 
 async fn all(connection: &Connection) -> Result<Vec<Session>, Failure> {
-    let mut sessions = Vec::new();
-    let mut page_token = String::new();
-    loop {
+    all_pages(async |page_token| {
         let request = ListSessionsRequest { page_size: 0, page_token };
         let page = answer(connection.sessions().list_sessions(request)).await?;
-        sessions.extend(page.sessions);
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
-            return Ok(sessions);
-        }
-    }
+        Ok((page.sessions, page.next_page_token))
+    })
+    .await
 }
 
 fn print_list(sessions: &[Session], out: &mut Output) -> Result<(), Failure> {
     match out.format() {
-        Format::Json => out.json_items(&sessions.iter().map(to_json).collect::<Result<Vec<_>, _>>()?),
+        Format::Json => out.json_items(&all_to_json(sessions)?),
         Format::Table => {
             let rows: Vec<_> = sessions.iter().map(row).collect();
-            out.table(["ID", "STATE", "PRINCIPAL", "TARGET", "ZONE", "OPENED", "CLOSED"], &rows)
+            out.table(["ID", "STATE", "PRINCIPAL", "TARGET", "ZONE", "OPENED", "CLOSED", "BECAUSE"], &rows)
         }
     }
 }
 
-fn row(session: &Session) -> [String; 7] {
+fn row(session: &Session) -> [String; 8] {
     [
         session.id.clone(),
         state(session).to_owned(),
@@ -70,6 +89,7 @@ fn row(session: &Session) -> [String; 7] {
         session.zone.clone(),
         instant(session.opened_at.as_ref()),
         instant(session.closed_at.as_ref()),
+        session.closed_because.clone(),
     ]
 }
 
@@ -95,6 +115,7 @@ fn print_one(session: &Session, out: &mut Output) -> Result<(), Failure> {
         ("opened at", instant(session.opened_at.as_ref())),
         ("deadline", instant(session.deadline.as_ref())),
         ("closed at", instant(session.closed_at.as_ref())),
+        ("closed because", session.closed_because.clone()),
         ("recording", session.recording_id.clone()),
     ])
 }
@@ -139,8 +160,8 @@ mod tests {
         print_list(&[session()], &mut captured.output(Format::Table)).expect("printed");
         assert_eq!(
             captured.text(),
-            "ID    STATE  PRINCIPAL  TARGET  ZONE  OPENED  CLOSED\n\
-             se_1  open   reader     shop    dev   -       -\n"
+            "ID    STATE  PRINCIPAL  TARGET  ZONE  OPENED  CLOSED  BECAUSE\n\
+             se_1  open   reader     shop    dev   -       -       -\n"
         );
     }
 

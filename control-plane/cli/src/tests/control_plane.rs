@@ -1,27 +1,38 @@
-//! A control plane in memory: resources with the rules that the command line relies on, sessions, and test tokens.
+//! A control plane in memory: resources with the rules that the command line relies on, sessions, approvals, and
+//! test tokens.
+
+mod approvals;
 
 use std::{
     collections::BTreeMap,
     fs,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard},
+    time::{Duration, UNIX_EPOCH},
 };
 
-use countersign_wire::v1::{
-    ApplyRequest, ApplyResponse, Change, DeleteResourceRequest, DeleteResourceResponse, GetResourceRequest,
-    GetSessionRequest, IssueTokenRequest, IssueTokenResponse, ListResourcesRequest, ListResourcesResponse,
-    ListSessionsRequest, ListSessionsResponse, Resource, Session,
-    development_service_server::{DevelopmentService, DevelopmentServiceServer},
-    issue_token_request::Subject,
-    resource::Spec,
-    resource_service_server::{ResourceService, ResourceServiceServer},
-    session_service_server::{SessionService, SessionServiceServer},
+use countersign_wire::{
+    to_timestamp,
+    v1::{
+        ApplyRequest, ApplyResponse, Change, DeleteResourceRequest, DeleteResourceResponse,
+        GetResourceRequest, GetSessionRequest, IssueTokenRequest, IssueTokenResponse, KillSessionRequest,
+        KillSessionResponse, ListResourcesRequest, ListResourcesResponse, ListSessionsRequest,
+        ListSessionsResponse, Resource, Revocation, Session,
+        approval_service_server::ApprovalServiceServer,
+        development_service_server::{DevelopmentService, DevelopmentServiceServer},
+        issue_token_request::Subject,
+        resource::Spec,
+        resource_service_server::{ResourceService, ResourceServiceServer},
+        session_service_server::{SessionService, SessionServiceServer},
+    },
 };
 use tempfile::TempDir;
 use tonic::{
     Request, Response, Status,
     transport::{Identity, Server, ServerTlsConfig, server::TcpIncoming},
 };
+
+pub(crate) use approvals::Approvals;
 
 /// The only token that is let in.
 pub(crate) const TOKEN: &str = "an-admins-token";
@@ -40,6 +51,7 @@ pub(crate) struct ControlPlane {
     pub(crate) addr: String,
     state: State,
     sessions: Sessions,
+    pub(crate) approvals: Approvals,
     directory: TempDir,
 }
 
@@ -48,7 +60,7 @@ impl ControlPlane {
         let certified = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
         let pem = certified.cert.pem();
         let identity = Identity::from_pem(&pem, certified.signing_key.serialize_pem());
-        let (state, sessions) = (State::default(), Sessions::default());
+        let (state, sessions, approvals) = (State::default(), Sessions::default(), Approvals::default());
         let incoming = TcpIncoming::bind(([127, 0, 0, 1], 0).into()).expect("a port");
         let addr = format!("https://{}", incoming.local_addr().expect("bound"));
         let serve = Server::builder()
@@ -57,10 +69,11 @@ impl ControlPlane {
             .add_service(ResourceServiceServer::new(state.clone()))
             .add_service(DevelopmentServiceServer::new(state.clone()))
             .add_service(SessionServiceServer::new(sessions.clone()))
+            .add_service(ApprovalServiceServer::new(approvals.clone()))
             .serve_with_incoming(incoming);
         tokio::spawn(serve);
         let directory = tempfile::tempdir().expect("a directory");
-        let control_plane = Self { addr, state, sessions, directory };
+        let control_plane = Self { addr, state, sessions, approvals, directory };
         control_plane.write("ca.pem", &pem);
         control_plane.write("token", TOKEN);
         control_plane
@@ -158,8 +171,11 @@ impl ResourceService for State {
         request: Request<DeleteResourceRequest>,
     ) -> Result<Response<DeleteResourceResponse>, Status> {
         let request = Self::let_in(request)?;
-        self.resources().remove(&(request.kind, request.name));
-        Ok(Response::new(DeleteResourceResponse {}))
+        let ends_sessions = request.kind == "Agent";
+        self.resources()
+            .remove(&(request.kind, request.name))
+            .ok_or_else(|| Status::not_found("no such resource"))?;
+        Ok(Response::new(DeleteResourceResponse { revocation: ends_sessions.then(unconfirmed) }))
     }
 }
 
@@ -196,4 +212,31 @@ impl SessionService for Sessions {
         let found = sessions.iter().rev().find(|session| session.id == id).cloned();
         found.map(Response::new).ok_or_else(|| Status::not_found("no such session"))
     }
+
+    /// The edge in zone `away` does not answer.
+    async fn kill_session(
+        &self,
+        request: Request<KillSessionRequest>,
+    ) -> Result<Response<KillSessionResponse>, Status> {
+        let KillSessionRequest { id, reason } = State::let_in(request)?;
+        let mut sessions = self.0.lock().expect("not poisoned");
+        let session = sessions
+            .iter_mut()
+            .find(|session| session.id == id)
+            .ok_or_else(|| Status::not_found("no such session"))?;
+        session.closed_because = format!("killed: {reason}");
+        let revocation = match session.zone.as_str() {
+            "away" => unconfirmed(),
+            _ => Revocation { confirmed: true, sessions: 1, ..Revocation::default() },
+        };
+        Ok(Response::new(KillSessionResponse {
+            session: Some(session.clone()),
+            revocation: Some(revocation),
+        }))
+    }
+}
+
+fn unconfirmed() -> Revocation {
+    let cut_by = Some(to_timestamp(UNIX_EPOCH + Duration::from_secs(1_700_000_000)));
+    Revocation { confirmed: false, cut_by, sessions: 1 }
 }

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use countersign_model::{Durability, OperationId, RecordingId, SessionId};
+use countersign_model::{ApprovalId, Durability, Identity, OperationId, RecordingId, SessionId};
 use countersign_recording::{
-    Beginning, Close, Entry, Intent, Open, Outcome, OutcomeKind, Payload, RecordedFact, Refusal,
+    Beginning, Close, Entry, Hold, Intent, Open, Outcome, OutcomeKind, Payload, RecordedFact, Refusal,
     SegmentWriter, chain_start, check_segment, manifest,
 };
 use countersign_wire::v1::{Principal, Session};
@@ -21,6 +21,38 @@ pub(super) fn recording() -> Copy {
 pub(super) fn unsealed() -> Copy {
     let [entries @ .., _] = entries();
     archived(&entries)
+}
+
+/// An operation that was held, approved and sent in a transaction of its own.
+pub(super) fn held() -> Copy {
+    let (operation, approval) = (OperationId::generate(), ApprovalId::generate());
+    let [open, _, _, _, close] = entries();
+    let intent = Intent {
+        approval: Some(approval),
+        preamble: vec![Payload(b"BEGIN".to_vec()), Payload(b"SAVEPOINT \"a\nb\"".to_vec())],
+        identity: Some(Identity::Approved),
+        ..intent(operation)
+    };
+    let hold = Hold {
+        operation,
+        approval,
+        protocol: intent.protocol.clone(),
+        kind: intent.kind.clone(),
+        payload: intent.payload.clone(),
+        facts: intent.facts.clone(),
+        policies: vec!["shop/held".into()],
+        policy_revision: "abc".into(),
+        requirements: vec!["dba 2".into(), "security 1".into()],
+        expires_at: at() + Duration::from_secs(900),
+    };
+    let outcome = Outcome::bare(operation, Some(approval), OutcomeKind::Done);
+    archived(&[
+        open,
+        Entry::Hold(Box::new(hold)),
+        Entry::Intent(Box::new(intent)),
+        Entry::Outcome(Box::new(outcome)),
+        close,
+    ])
 }
 
 fn archived(entries: &[Entry]) -> Copy {
@@ -87,6 +119,7 @@ fn intent(operation: OperationId) -> Intent {
         approval: None,
         protocol: "postgres".into(),
         kind: "query".into(),
+        preamble: Vec::new(),
         payload: Payload(b"SELECT *\nFROM orders -- \x1b[2J".to_vec()),
         facts: vec![RecordedFact {
             action: "postgres:select".into(),
@@ -94,7 +127,7 @@ fn intent(operation: OperationId) -> Intent {
         }],
         policies: vec!["shop/read".into()],
         policy_revision: "abc".into(),
-        identity: Some(countersign_model::Identity::Standing),
+        identity: Some(Identity::Standing),
     }
 }
 

@@ -3,19 +3,19 @@
 //! Whatever a caller or a target wrote stands behind a bar and is escaped, so that it can neither drive the terminal
 //! nor pass for a line of ours.
 
-use countersign_model::{Durability, Identity, OperationId};
+mod json;
+
+use countersign_model::OperationId;
 use countersign_recording::{
-    Close, Entry, Frame, Intent, Open, Outcome, Payload, RecordedFact, Refusal, ReplayError, replay,
+    Close, Entry, Frame, Hold, Intent, Open, Outcome, Payload, RecordedFact, Refusal, ReplayError, replay,
 };
 use countersign_wire::to_timestamp;
-use serde_json::{Map, Value, json};
 
 use crate::{
     connection::ConnectionArgs,
     escape::{escaped, escaped_lines},
     failure::{Exit, Failure},
     output::{Format, Output},
-    proto_json::to_json,
 };
 
 use super::{
@@ -41,7 +41,7 @@ fn print(copy: &Copy, out: &mut Output) -> Result<Exit, Failure> {
     let mut current = None;
     for frame in replay(copy.segments.iter().map(|(_, bytes)| bytes.as_slice())) {
         match (frame, out.format()) {
-            (Ok(frame), Format::Json) => out.json_line(&as_json(&frame)?)?,
+            (Ok(frame), Format::Json) => out.json_line(&json::frame(&frame)?)?,
             (Ok(frame), Format::Table) => show(&frame, &mut current, out)?,
             (Err(error), _) => {
                 exit = Exit::Failed;
@@ -64,11 +64,18 @@ fn show(frame: &Frame, current: &mut Option<OperationId>, out: &mut Output) -> R
         Entry::Intent(intent) => {
             *current = Some(intent.operation);
             out.line(&format!("{at}  {}  {}  {}", intent.operation, intent.kind, permitted(intent)))?;
+            before(&intent.preamble, out)?;
             match intent.kind.as_str() {
                 "catalog" => question(&intent.payload, out)?,
                 _ => statement(&intent.payload, out)?,
             }
             facts(&intent.facts, out)
+        }
+        Entry::Hold(hold) => {
+            *current = Some(hold.operation);
+            out.line(&format!("{at}  {}  {}  {}", hold.operation, hold.kind, held(hold)))?;
+            statement(&hold.payload, out)?;
+            facts(&hold.facts, out)
         }
         Entry::Refusal(refusal) => {
             *current = Some(refusal.operation);
@@ -79,7 +86,7 @@ fn show(frame: &Frame, current: &mut Option<OperationId>, out: &mut Output) -> R
         // The outcome sums them up.
         Entry::Reply(_) => Ok(()),
         Entry::Outcome(outcome) if *current == Some(outcome.operation) => {
-            out.line(&format!("    outcome  {}", ended(outcome)))
+            out.hanging("    outcome  ", &ended(outcome))
         }
         Entry::Outcome(outcome) => {
             *current = None;
@@ -106,6 +113,16 @@ fn permitted(intent: &Intent) -> String {
     let identity = intent.identity.map_or_else(String::new, |identity| format!(" as {}", identity.as_str()));
     let approval = intent.approval.map_or_else(String::new, |approval| format!(" with {approval}"));
     format!("allowed{}{identity}{approval}", because_of(&intent.policies))
+}
+
+fn held(hold: &Hold) -> String {
+    format!(
+        "held{}: {} needs {} until {}",
+        because_of(&hold.policies),
+        hold.approval,
+        hold.requirements.join(", "),
+        to_timestamp(hold.expires_at)
+    )
 }
 
 fn refused(refusal: &Refusal) -> String {
@@ -137,181 +154,31 @@ fn statement(payload: &Payload, out: &mut Output) -> Result<(), Failure> {
     if payload.0.is_empty() {
         return Ok(());
     }
-    escaped_lines(&payload.0).iter().try_for_each(|line| out.line(&format!("    | {line}")))
+    out.block(&payload.0)
+}
+
+/// What is sent before a statement on the same connection.
+fn before(preamble: &[Payload], out: &mut Output) -> Result<(), Failure> {
+    preamble
+        .iter()
+        .try_for_each(|payload| out.hanging("    before it  ", &escaped_lines(&payload.0).join("\n")))
 }
 
 /// The edge's own fixed question, asked again and again: its first line, and how much more there is.
 fn question(payload: &Payload, out: &mut Output) -> Result<(), Failure> {
-    let lines = escaped_lines(&payload.0);
-    let Some(first) = lines.first() else { return Ok(()) };
-    out.line(&format!("    | {first}"))?;
-    match lines.len() {
-        1 => Ok(()),
-        more => out.line(&format!("    ({} more lines of the edge's own; -o json shows them)", more - 1)),
+    let mut lines = payload.0.split(|byte| *byte == b'\n');
+    out.block(lines.next().unwrap_or_default())?;
+    match lines.count() {
+        0 => Ok(()),
+        more => out.line(&format!("    ({more} more lines of the edge's own; -o json shows them)")),
     }
 }
 
 fn facts(facts: &[RecordedFact], out: &mut Output) -> Result<(), Failure> {
-    facts.iter().try_for_each(|fact| out.line(&format!("    touches  {}  {}", fact.action, fact.resource)))
-}
-
-/// A frame as an object: its header, then what its entry says, under the names of `recording.proto`. `payload` is
-/// text; bytes that are no UTF-8 become U+FFFD, and `payloadHex` then has them all.
-fn as_json(frame: &Frame) -> Result<Value, Failure> {
-    let mut object = Map::new();
-    object.insert("sequence".into(), frame.sequence.into());
-    object.insert("kind".into(), frame.entry.kind().as_str().into());
-    object.insert("at".into(), to_timestamp(frame.at).to_string().into());
-    object.insert("durability".into(), durability_word(frame.durability).into());
-    insert_some(&mut object, "operationId", frame.entry.operation());
-    insert_some(&mut object, "approvalId", frame.entry.approval());
-    insert_some(&mut object, "outcome", frame.entry.outcome().map(|outcome| outcome.as_str()));
-    let Value::Object(said) = entry_json(&frame.entry)? else { return Ok(Value::Object(object)) };
-    object.extend(said);
-    Ok(Value::Object(object))
-}
-
-fn entry_json(entry: &Entry) -> Result<Value, Failure> {
-    Ok(match entry {
-        Entry::Open(open) => {
-            json!({"session": to_json(&open.session)?, "policyRevision": open.policy_revision})
-        }
-        Entry::Intent(intent) => with_payload(
-            &intent.payload,
-            json!({
-                "protocol": intent.protocol,
-                "operationKind": intent.kind,
-                "facts": facts_json(&intent.facts),
-                "policies": intent.policies,
-                "policyRevision": intent.policy_revision,
-                "identity": intent.identity.map(Identity::as_str),
-            }),
-        ),
-        Entry::Refusal(refusal) => with_payload(
-            &refusal.payload,
-            json!({
-                "protocol": refusal.protocol,
-                "operationKind": refusal.kind,
-                "facts": facts_json(&refusal.facts),
-                "policies": refusal.policies,
-                "policyRevision": refusal.policy_revision,
-                "reason": refusal.reason,
-            }),
-        ),
-        Entry::Reply(reply) => {
-            json!({"rows": reply.rows, "bytes": reply.bytes, "sha256": hex(&reply.sha256)})
-        }
-        Entry::Outcome(outcome) => json!({
-            "tags": outcome.tags,
-            "errorCode": outcome.error_code,
-            "replyRows": outcome.reply_rows,
-            "replyBytes": outcome.reply_bytes,
-            "replySha256": outcome.reply_sha256.map(|hash| hex(&hash)),
-            "columns": outcome.columns,
-        }),
-        Entry::Close(close) => {
-            json!({"reason": close.reason, "operations": close.operations, "refusals": close.refusals})
-        }
-    })
-}
-
-fn with_payload(payload: &Payload, mut said: Value) -> Value {
-    if let Value::Object(object) = &mut said {
-        let text = String::from_utf8_lossy(&payload.0);
-        if text.as_bytes() != payload.0.as_slice() {
-            object.insert("payloadHex".into(), hex(&payload.0).into());
-        }
-        object.insert("payload".into(), text.into());
-    }
-    said
-}
-
-fn facts_json(facts: &[RecordedFact]) -> Value {
-    facts.iter().map(|fact| json!({"action": fact.action, "resource": fact.resource})).collect()
-}
-
-fn insert_some(object: &mut Map<String, Value>, name: &str, value: Option<impl ToString>) {
-    if let Some(value) = value {
-        object.insert(name.to_owned(), value.to_string().into());
-    }
-}
-
-fn durability_word(durability: Durability) -> &'static str {
-    match durability {
-        Durability::PageCache => "page-cache",
-        Durability::Fsync => "fsync",
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    facts
+        .iter()
+        .try_for_each(|fact| out.hanging("    touches  ", &format!("{}  {}", fact.action, fact.resource)))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{super::fixture, *};
-    use crate::output::tests::Captured;
-
-    fn replayed(copy: &Copy, format: Format) -> (Exit, String) {
-        let captured = Captured::default();
-        let exit = print(copy, &mut captured.output(format)).expect("printed");
-        (exit, captured.text())
-    }
-
-    #[test]
-    fn people_read_operation_by_operation() {
-        let (exit, text) = replayed(&fixture::recording(), Format::Table);
-        assert_eq!(exit, Exit::Done);
-        // Ids are random: 39 characters.
-        let lines: Vec<String> = text
-            .lines()
-            .map(|line| match line.find("op_") {
-                Some(at) => format!("{}op_…{}", &line[..at], &line[at + 39..]),
-                None => line.to_owned(),
-            })
-            .collect();
-        assert_eq!(
-            lines,
-            [
-                "2023-11-14T22:13:20Z  open  se_1 by reader to shop from an unknown address, policies abc",
-                "2023-11-14T22:13:20Z  op_…  query  allowed by shop/read as standing",
-                "    | SELECT *",
-                "    | FROM orders -- \\u{1b}[2J",
-                "    touches  postgres:select  Table shop.public.orders",
-                "    outcome  done, SELECT 3, 3 rows, 99 bytes",
-                "2023-11-14T22:13:20Z  op_…  query  refused: unparsed",
-                "    | DROP \\xff TABLE orders",
-                "2023-11-14T22:13:20Z  close  client, 1 operations, 1 refusals",
-            ]
-        );
-    }
-
-    #[test]
-    fn programs_read_a_line_per_frame() {
-        let (exit, text) = replayed(&fixture::recording(), Format::Json);
-        assert_eq!(exit, Exit::Done);
-        let frames: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-        let kinds: Vec<_> = frames.iter().filter_map(|frame| frame["kind"].as_str()).collect();
-        assert_eq!(kinds, ["open", "intent", "outcome", "refusal", "close"]);
-        assert_eq!(frames[0]["session"]["principal"]["agent"], "reader");
-        assert_eq!(frames[1]["payload"], "SELECT *\nFROM orders -- \u{1b}[2J");
-        assert_eq!(frames[1]["facts"][0]["resource"], "Table shop.public.orders");
-        assert_eq!(frames[1]["operationKind"], "query");
-        assert_eq!(frames[1]["operationId"], frames[2]["operationId"]);
-        assert_eq!((&frames[2]["outcome"], &frames[2]["replyRows"]), (&"done".into(), &3.into()));
-        assert_eq!(frames[3]["payload"], "DROP \u{fffd} TABLE orders");
-        assert_eq!(frames[3]["payloadHex"], hex(b"DROP \xff TABLE orders"));
-        assert_eq!(frames[3]["reason"], "unparsed");
-    }
-
-    #[test]
-    fn what_cannot_be_read_is_a_failure_and_the_rest_is_printed() {
-        let mut copy = fixture::recording();
-        copy.segments.insert(0, (0, b"nonsense".to_vec()));
-        let (exit, text) = replayed(&copy, Format::Json);
-        assert_eq!(exit, Exit::Failed);
-        assert_eq!(text.lines().count(), 5);
-        assert!(!verify::is_whole(&copy));
-        assert!(verify::is_whole(&fixture::recording()));
-    }
-}
+mod tests;

@@ -1,0 +1,119 @@
+//! Frames for programs.
+
+use std::borrow::Cow;
+
+use countersign_model::{Durability, Identity};
+use countersign_recording::{Entry, Frame, Payload, RecordedFact};
+use countersign_wire::to_timestamp;
+use serde_json::{Map, Value, json};
+
+use crate::{failure::Failure, proto_json::to_json};
+
+/// A frame as an object: its header, then what its entry says, under the names of `recording.proto`. `payload` is
+/// text; bytes that are no UTF-8 become U+FFFD, and `payloadHex` then has them all.
+pub(super) fn frame(frame: &Frame) -> Result<Value, Failure> {
+    let mut object = Map::new();
+    object.insert("sequence".into(), frame.sequence.into());
+    object.insert("kind".into(), frame.entry.kind().as_str().into());
+    object.insert("at".into(), to_timestamp(frame.at).to_string().into());
+    object.insert("durability".into(), durability_word(frame.durability).into());
+    insert_some(&mut object, "operationId", frame.entry.operation());
+    insert_some(&mut object, "approvalId", frame.entry.approval());
+    insert_some(&mut object, "outcome", frame.entry.outcome().map(|outcome| outcome.as_str()));
+    let Value::Object(said) = entry(&frame.entry)? else { return Ok(Value::Object(object)) };
+    object.extend(said);
+    Ok(Value::Object(object))
+}
+
+fn entry(entry: &Entry) -> Result<Value, Failure> {
+    Ok(match entry {
+        Entry::Open(open) => {
+            json!({"session": to_json(&open.session)?, "policyRevision": open.policy_revision})
+        }
+        Entry::Intent(intent) => with_payload(
+            &intent.payload,
+            json!({
+                "protocol": intent.protocol,
+                "operationKind": intent.kind,
+                "facts": facts(&intent.facts),
+                "policies": intent.policies,
+                "policyRevision": intent.policy_revision,
+                "identity": intent.identity.map(Identity::as_str),
+                "preamble": intent.preamble.iter().map(text).collect::<Vec<_>>(),
+            }),
+        ),
+        Entry::Hold(hold) => with_payload(
+            &hold.payload,
+            json!({
+                "protocol": hold.protocol,
+                "operationKind": hold.kind,
+                "facts": facts(&hold.facts),
+                "policies": hold.policies,
+                "policyRevision": hold.policy_revision,
+                "requirements": hold.requirements,
+                "expiresAt": to_timestamp(hold.expires_at).to_string(),
+            }),
+        ),
+        Entry::Refusal(refusal) => with_payload(
+            &refusal.payload,
+            json!({
+                "protocol": refusal.protocol,
+                "operationKind": refusal.kind,
+                "facts": facts(&refusal.facts),
+                "policies": refusal.policies,
+                "policyRevision": refusal.policy_revision,
+                "reason": refusal.reason,
+            }),
+        ),
+        Entry::Reply(reply) => {
+            json!({"rows": reply.rows, "bytes": reply.bytes, "sha256": hex(&reply.sha256)})
+        }
+        Entry::Outcome(outcome) => json!({
+            "tags": outcome.tags,
+            "errorCode": outcome.error_code,
+            "replyRows": outcome.reply_rows,
+            "replyBytes": outcome.reply_bytes,
+            "replySha256": outcome.reply_sha256.map(|hash| hex(&hash)),
+            "columns": outcome.columns,
+        }),
+        Entry::Close(close) => {
+            json!({"reason": close.reason, "operations": close.operations, "refusals": close.refusals})
+        }
+    })
+}
+
+fn with_payload(payload: &Payload, mut said: Value) -> Value {
+    if let Value::Object(object) = &mut said {
+        let text = text(payload);
+        if text.as_bytes() != payload.0.as_slice() {
+            object.insert("payloadHex".into(), hex(&payload.0).into());
+        }
+        object.insert("payload".into(), text.into());
+    }
+    said
+}
+
+fn text(payload: &Payload) -> Cow<'_, str> {
+    String::from_utf8_lossy(&payload.0)
+}
+
+fn facts(facts: &[RecordedFact]) -> Value {
+    facts.iter().map(|fact| json!({"action": fact.action, "resource": fact.resource})).collect()
+}
+
+fn insert_some(object: &mut Map<String, Value>, name: &str, value: Option<impl ToString>) {
+    if let Some(value) = value {
+        object.insert(name.to_owned(), value.to_string().into());
+    }
+}
+
+fn durability_word(durability: Durability) -> &'static str {
+    match durability {
+        Durability::PageCache => "page-cache",
+        Durability::Fsync => "fsync",
+    }
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

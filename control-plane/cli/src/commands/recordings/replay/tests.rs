@@ -1,0 +1,98 @@
+use serde_json::Value;
+
+use super::{super::fixture, *};
+use crate::output::tests::Captured;
+
+fn replayed(copy: &Copy, format: Format) -> (Exit, String) {
+    let captured = Captured::default();
+    let exit = print(copy, &mut captured.output(format)).expect("printed");
+    (exit, captured.text())
+}
+
+/// The lines with `…` for the random part of ids.
+fn without_ids(text: &str) -> Vec<String> {
+    let shortened = |line: &str, prefix: &str| match line.find(prefix) {
+        // A prefix and a UUID are 39 characters.
+        Some(at) => format!("{}{prefix}…{}", &line[..at], &line[at + 39..]),
+        None => line.to_owned(),
+    };
+    text.lines().map(|line| shortened(&shortened(line, "op_"), "ap_")).collect()
+}
+
+#[test]
+fn people_read_operation_by_operation() {
+    let (exit, text) = replayed(&fixture::recording(), Format::Table);
+    assert_eq!(exit, Exit::Done);
+    assert_eq!(
+        without_ids(&text),
+        [
+            "2023-11-14T22:13:20Z  open  se_1 by reader to shop from an unknown address, policies abc",
+            "2023-11-14T22:13:20Z  op_…  query  allowed by shop/read as standing",
+            "    | SELECT *",
+            "    | FROM orders -- \\u{1b}[2J",
+            "    touches  postgres:select  Table shop.public.orders",
+            "    outcome  done, SELECT 3, 3 rows, 99 bytes",
+            "2023-11-14T22:13:20Z  op_…  query  refused: unparsed",
+            "    | DROP \\xff TABLE orders",
+            "2023-11-14T22:13:20Z  close  client, 1 operations, 1 refusals",
+        ]
+    );
+}
+
+#[test]
+fn programs_read_a_line_per_frame() {
+    let (exit, text) = replayed(&fixture::recording(), Format::Json);
+    assert_eq!(exit, Exit::Done);
+    let frames: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let kinds: Vec<_> = frames.iter().filter_map(|frame| frame["kind"].as_str()).collect();
+    assert_eq!(kinds, ["open", "intent", "outcome", "refusal", "close"]);
+    assert_eq!(frames[0]["session"]["principal"]["agent"], "reader");
+    assert_eq!(frames[1]["payload"], "SELECT *\nFROM orders -- \u{1b}[2J");
+    assert_eq!(frames[1]["facts"][0]["resource"], "Table shop.public.orders");
+    assert_eq!(frames[1]["operationKind"], "query");
+    assert_eq!(frames[1]["operationId"], frames[2]["operationId"]);
+    assert_eq!((&frames[2]["outcome"], &frames[2]["replyRows"]), (&"done".into(), &3.into()));
+    assert_eq!(frames[3]["payload"], "DROP \u{fffd} TABLE orders");
+    assert_eq!(frames[3]["payloadHex"], json::hex(b"DROP \xff TABLE orders"));
+    assert_eq!(frames[3]["reason"], "unparsed");
+}
+
+#[test]
+fn what_cannot_be_read_is_a_failure_and_the_rest_is_printed() {
+    let mut copy = fixture::recording();
+    copy.segments.insert(0, (0, b"nonsense".to_vec()));
+    let (exit, text) = replayed(&copy, Format::Json);
+    assert_eq!(exit, Exit::Failed);
+    assert_eq!(text.lines().count(), 5);
+    assert!(!verify::is_whole(&copy));
+    assert!(verify::is_whole(&fixture::recording()));
+}
+
+#[test]
+fn what_was_held_says_for_whom_and_what_went_before_it() {
+    let (_, text) = replayed(&fixture::held(), Format::Table);
+    assert_eq!(
+        without_ids(&text).get(1..10).expect("lines"),
+        [
+            "2023-11-14T22:13:20Z  op_…  query  held by shop/held: ap_… needs dba 2, security 1 until \
+             2023-11-14T22:28:20Z",
+            "    | SELECT *",
+            "    | FROM orders -- \\u{1b}[2J",
+            "    touches  postgres:select  Table shop.public.orders",
+            "2023-11-14T22:13:20Z  op_…  query  allowed by shop/read as approved with ap_…",
+            "    before it  BEGIN",
+            "    before it  SAVEPOINT \"a\\nb\"",
+            "    | SELECT *",
+            "    | FROM orders -- \\u{1b}[2J",
+        ]
+    );
+    let (_, text) = replayed(&fixture::held(), Format::Json);
+    let frames: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let (hold, intent) = (&frames[1], &frames[2]);
+    assert_eq!((&hold["kind"], &hold["expiresAt"]), (&"hold".into(), &"2023-11-14T22:28:20Z".into()));
+    assert_eq!(hold["requirements"], serde_json::json!(["dba 2", "security 1"]));
+    assert_eq!(hold["payload"], "SELECT *\nFROM orders -- \u{1b}[2J");
+    assert!(hold["approvalId"].is_string() && hold["approvalId"] == intent["approvalId"]);
+    assert_eq!(hold["operationId"], intent["operationId"]);
+    assert_eq!(intent["preamble"], serde_json::json!(["BEGIN", "SAVEPOINT \"a\nb\""]));
+}

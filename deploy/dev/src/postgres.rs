@@ -25,6 +25,10 @@ use tracing::info;
 pub(crate) const OWNER: &str = "shop_owner";
 /// Database of the story.
 pub(crate) const DATABASE: &str = "shop";
+/// Role of the reader alone, for targets that log each agent in as itself.
+pub(crate) const READER_OWN: &str = "shop_reader_own";
+/// Roles that tokens may log in as.
+const LOGINS: [&str; 4] = ["shop_standing", "shop_metadata", "shop_approved", READER_OWN];
 
 /// A running server; killed when dropped, stopped in order by [`Postgres::stop`].
 pub(crate) struct Postgres {
@@ -164,7 +168,7 @@ impl Postgres {
 
 /// Makes roles, database and tables, as far as they are not there.
 pub(crate) async fn prepare(server: &Postgres) -> anyhow::Result<()> {
-    for role in [OWNER, "shop_standing", "shop_metadata"] {
+    for role in [OWNER].into_iter().chain(LOGINS) {
         let there = format!("SELECT count(*) FROM pg_roles WHERE rolname = '{role}'");
         if server.run("postgres", "postgres", &there).await? == "0" {
             server.run("postgres", "postgres", &format!("CREATE ROLE {role} LOGIN")).await?;
@@ -177,7 +181,8 @@ pub(crate) async fn prepare(server: &Postgres) -> anyhow::Result<()> {
     // No temporary tables, and nobody in but those who are named.
     let rights = format!(
         "REVOKE ALL ON DATABASE {DATABASE} FROM PUBLIC; \
-         GRANT CONNECT ON DATABASE {DATABASE} TO shop_standing, shop_metadata"
+         GRANT CONNECT ON DATABASE {DATABASE} TO {}",
+        LOGINS.join(", ")
     );
     server.run("postgres", "postgres", &rights).await?;
     server.run(OWNER, DATABASE, include_str!("shop.sql")).await?;

@@ -22,6 +22,8 @@ pub(crate) const ZONE: &str = "dev";
 pub(crate) const TARGET: &str = "shop";
 /// The registered agents; `stranger` is known to Entra alone.
 const AGENTS: [&str; 2] = ["reader", "writer"];
+/// Who owns the writer, and so never votes on what it asks.
+const WRITERS_OWNER: &str = "sponsor";
 
 const POLICIES: &str = include_str!("../../examples/shop-policies.cedar");
 
@@ -53,11 +55,13 @@ impl Admin {
         self.apply("Target", TARGET, shop(ids, target, root_pem)?).await?;
         for name in AGENTS {
             let agent = ids.agents.get(name).context("an agent of the story is unknown to Entra")?;
+            let owner = ids.users.get(WRITERS_OWNER).filter(|_| name == "writer");
             let spec = Spec::Agent(v1::AgentSpec {
                 tenant_id: ids.tenant.to_string(),
                 object_id: agent.object_id.to_string(),
                 app_id: agent.client_id.to_string(),
                 description: format!("the {name} of the story"),
+                owners: owner.map(ToString::to_string).into_iter().collect(),
             });
             self.apply("Agent", name, spec).await?;
         }
@@ -97,7 +101,7 @@ fn shop(ids: &DevelopmentIds, target: SocketAddr, root_pem: &str) -> anyhow::Res
         anyhow::Ok(v1::IdentitySpec {
             client_id: app.client_id.to_string(),
             login_role: login_role.to_owned(),
-            resource: String::new(),
+            ..v1::IdentitySpec::default()
         })
     };
     Ok(Spec::Target(v1::TargetSpec {
@@ -111,6 +115,7 @@ fn shop(ids: &DevelopmentIds, target: SocketAddr, root_pem: &str) -> anyhow::Res
         }),
         standing: Some(identity("standing", "shop_standing")?),
         metadata: Some(identity("metadata", "shop_metadata")?),
-        max_session: None,
+        approved: Some(identity("approved", "shop_approved")?),
+        ..v1::TargetSpec::default()
     }))
 }

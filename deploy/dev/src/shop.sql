@@ -35,7 +35,11 @@ SELECT * FROM (VALUES (1, 12.50, 'paid'), (2, 99.00, 'paid'), (2, 5.25, 'new'), 
 
 INSERT INTO hr.payroll VALUES ('Example', 100000) ON CONFLICT DO NOTHING;
 
+-- What policy allows alone only reads; what writes is logged in for each approved operation.
 GRANT USAGE ON SCHEMA hr TO shop_standing;
 GRANT SELECT ON hr.payroll TO shop_standing;
-GRANT SELECT ON customers TO shop_standing;
-GRANT SELECT, INSERT, UPDATE, DELETE ON orders TO shop_standing;
+REVOKE ALL ON customers, orders FROM shop_standing;
+GRANT SELECT ON customers, orders TO shop_standing;
+GRANT SELECT, INSERT, UPDATE, DELETE ON customers, orders TO shop_approved;
+-- The reader's own role, for targets that log each agent in as itself.
+GRANT SELECT ON customers, orders TO shop_reader_own;

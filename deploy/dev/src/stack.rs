@@ -148,7 +148,8 @@ fn set_directory(emulator: &countersign_entra_emulator::Running, issuer: &str) -
         let app = ids.identities.get(&format!("{TARGET}-{identity}"))?;
         Some((format!("{TARGET}_{identity}"), app.object_id))
     });
-    directory.postgres = Some(PostgresServer { tenant: ids.tenant, roles: roles.collect() });
+    let reader = ids.agents.get("reader").map(|app| (postgres::READER_OWN.to_owned(), app.object_id));
+    directory.postgres = Some(PostgresServer { tenant: ids.tenant, roles: roles.chain(reader).collect() });
     emulator.edit(|present| {
         *present = directory;
         Ok(())
@@ -180,6 +181,8 @@ async fn control_plane(
         issuer_url: None,
         lease_seconds: config.lease_seconds,
         one_zone_per_token: false,
+        // The people of the story have no browser that could prove their presence.
+        allow_token_votes: true,
         admin: AdminConfig { listen: config.admin, audience: ids.admin.to_string(), names: names() },
         edge: EdgeConfig { listen: config.edge, names: names() },
         entra: EntraConfig {

@@ -1,5 +1,5 @@
-//! The directory that development and the story use: one tenant, the two APIs, three agents, three people, and one
-//! application per identity of each target. Every identifier follows from its name, so restarts change nothing.
+//! The directory that development and the story use: one tenant, the two APIs, three agents, the people around them,
+//! and one application per identity of each target. Every identifier follows from its name, so restarts change nothing.
 
 use std::collections::BTreeMap;
 
@@ -40,11 +40,12 @@ pub struct DevelopmentIds {
     pub tenant: Guid,
     /// Client id (audience) of the gateway API.
     pub gateway: Guid,
-    /// Client id (audience) of the admin API; its app roles are `countersign.admin` and `dba`.
+    /// Client id (audience) of the admin API; its app roles are `countersign.admin`, `countersign.auditor` and `dba`.
     pub admin: Guid,
     /// `reader`, `writer`, `stranger`.
     pub agents: BTreeMap<String, Principal>,
-    /// `dana`, `omar` (both `dba`) and `admin` (`countersign.admin`), to their object ids.
+    /// To their object ids: `dana`, `omar` and `sponsor` (all `dba`; the last is for agents to be owned by), `admin`
+    /// (`countersign.admin`), `auditor` (`countersign.auditor`), and `eve`, who has no role.
     pub users: BTreeMap<String, Guid>,
     /// `shop-standing` and its like.
     pub identities: BTreeMap<String, Principal>,
@@ -58,29 +59,32 @@ pub fn directory(params: &DevelopmentParams) -> (Directory, DevelopmentIds) {
     let mut apps = vec![api("gateway", gateway), api("admin-api", admin)];
 
     let agents = ["reader", "writer", "stranger"].map(|name| (name.to_owned(), principal(name)));
-    apps.extend(agents.iter().map(|(name, ids)| app(name, *ids)));
+    apps.extend(agents.iter().map(|(name, ids)| {
+        let subject = format!("agent:{}", ids.client_id);
+        App { federated_credentials: vec![trust(params, &subject)], ..app(name, *ids) }
+    }));
 
     let mut identities = BTreeMap::new();
     for target in &params.targets {
         for identity in ["standing", "metadata", "approved"] {
             let name = format!("{target}-{identity}");
             let ids = principal(&name);
-            let federated = FederatedCredential {
-                name: "countersign".to_owned(),
-                issuer: params.issuer.clone(),
-                subject: format!("cs:{}:target:{target}:{identity}", params.deployment),
-                audience: TOKEN_EXCHANGE.to_owned(),
-            };
-            apps.push(App { federated_credentials: vec![federated], ..app(&name, ids) });
+            let subject = format!("target:{target}:{identity}");
+            apps.push(App { federated_credentials: vec![trust(params, &subject)], ..app(&name, ids) });
             identities.insert(name, ids);
         }
     }
 
-    let users = vec![
-        user("dana", admin, "dba"),
-        user("omar", admin, "dba"),
-        user("admin", admin, "countersign.admin"),
-    ];
+    let users: Vec<User> = [
+        ("dana", Some("dba")),
+        ("omar", Some("dba")),
+        ("sponsor", Some("dba")),
+        ("admin", Some("countersign.admin")),
+        ("auditor", Some("countersign.auditor")),
+        ("eve", None),
+    ]
+    .map(|(name, role)| user(name, admin, role))
+    .into();
     let ids = DevelopmentIds {
         tenant,
         gateway,
@@ -90,6 +94,16 @@ pub fn directory(params: &DevelopmentParams) -> (Directory, DevelopmentIds) {
         identities,
     };
     (Directory { tenants: vec![Tenant { id: tenant, apps, users }], postgres: None }, ids)
+}
+
+/// In the deployment's own assertions for one subject.
+fn trust(params: &DevelopmentParams, subject: &str) -> FederatedCredential {
+    FederatedCredential {
+        name: "countersign".to_owned(),
+        issuer: params.issuer.clone(),
+        subject: format!("cs:{}:{subject}", params.deployment),
+        audience: TOKEN_EXCHANGE.to_owned(),
+    }
 }
 
 fn principal(name: &str) -> Principal {
@@ -120,12 +134,12 @@ fn api(name: &str, client_id: Guid) -> App {
     App { resource: Some(resource), ..app(name, Principal { client_id, ..principal(name) }) }
 }
 
-fn user(name: &str, resource: Guid, role: &str) -> User {
+fn user(name: &str, resource: Guid, role: Option<&str>) -> User {
     User {
         oid: Guid::named(&format!("countersign-dev/user/{name}")),
         upn: format!("{name}@contoso.example"),
         name: name.to_owned(),
-        app_roles: BTreeMap::from([(resource, vec![role.to_owned()])]),
+        app_roles: role.map(|role| (resource, vec![role.to_owned()])).into_iter().collect(),
     }
 }
 
@@ -133,16 +147,19 @@ fn user(name: &str, resource: Guid, role: &str) -> User {
 mod tests {
     use super::*;
 
-    #[test]
-    fn each_identity_of_a_target_trusts_its_own_subject_alone() {
-        let params = DevelopmentParams {
+    fn built() -> (Directory, DevelopmentIds) {
+        directory(&DevelopmentParams {
             issuer: "https://localhost:1".to_owned(),
             deployment: "dev".to_owned(),
             targets: vec!["shop".to_owned()],
             gateway_audience: Some(Guid::named("zone")),
             admin_audience: None,
-        };
-        let (directory, ids) = directory(&params);
+        })
+    }
+
+    #[test]
+    fn each_identity_of_a_target_trusts_its_own_subject_alone() {
+        let (directory, ids) = built();
         assert_eq!(directory.check(), Ok(()));
         assert_eq!(ids.gateway, Guid::named("zone"));
         let tenant = directory.tenant(ids.tenant).unwrap();
@@ -152,5 +169,17 @@ mod tests {
         assert_eq!(ids.identities["shop-approved"].object_id, app.object_id);
         assert_eq!(tenant.user("omar").unwrap().app_roles[&ids.admin], ["dba"]);
         assert_eq!(tenant.user("admin").unwrap().app_roles[&ids.admin], ["countersign.admin"]);
+        assert!(tenant.user("eve").unwrap().app_roles.is_empty());
+        assert_eq!(ids.users["sponsor"], tenant.user("sponsor").unwrap().oid);
+    }
+
+    #[test]
+    fn each_agents_own_registration_trusts_its_own_subject_alone() {
+        let (directory, ids) = built();
+        for (name, agent) in &ids.agents {
+            let trusted = &directory.tenant(ids.tenant).unwrap().app(name).unwrap().federated_credentials;
+            assert_eq!(trusted.len(), 1, "{name}");
+            assert_eq!(trusted[0].subject, format!("cs:dev:agent:{}", agent.client_id));
+        }
     }
 }

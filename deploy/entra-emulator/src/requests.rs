@@ -1,8 +1,17 @@
-//! How often each endpoint was asked, for tests that count: a validator that storms the key set shows here.
+//! How often each endpoint was asked, and to whom tokens were issued: for tests that count. A validator that storms the
+//! key set shows here, and so does a credential that was minted too early.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
+
+use crate::guid::Guid;
+
+/// Issued tokens that are remembered; the oldest are forgotten.
+const MAX_ISSUED: usize = 10_000;
 
 #[derive(Default)]
 pub(crate) struct Requests {
@@ -11,6 +20,7 @@ pub(crate) struct Requests {
     pub(crate) token: Count,
     pub(crate) ldap_accepted: Count,
     pub(crate) ldap_refused: Count,
+    pub(crate) issued: Issued,
 }
 
 /// Requests since the start, answered or faulted.
@@ -35,6 +45,48 @@ impl Requests {
             "token": self.token.get(),
             "ldap_accepted": self.ldap_accepted.get(),
             "ldap_refused": self.ldap_refused.get(),
+            "issued": self.issued.to_json(),
         })
+    }
+}
+
+/// The tokens that the token endpoint gave out, in order: to which client, and when (milliseconds since 1970, UTC).
+#[derive(Default)]
+pub(crate) struct Issued(Mutex<VecDeque<(Guid, u64)>>);
+
+impl Issued {
+    /// One more, now.
+    pub(crate) fn to(&self, client_id: Guid) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let at_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        let mut issued = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if issued.len() == MAX_ISSUED {
+            issued.pop_front();
+        }
+        issued.push_back((client_id, at_ms));
+    }
+
+    fn to_json(&self) -> Value {
+        let issued = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        issued.iter().map(|(client_id, at_ms)| json!({ "client_id": client_id, "at_ms": at_ms })).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_tokens_are_remembered() {
+        let issued = Issued::default();
+        let (first, last) = (Guid::named("first"), Guid::named("last"));
+        issued.to(first);
+        for _ in 0..MAX_ISSUED {
+            issued.to(last);
+        }
+        let log = issued.to_json();
+        let log = log.as_array().unwrap();
+        assert_eq!(log.len(), MAX_ISSUED);
+        assert!(log.iter().all(|one| one["client_id"] == json!(last) && one["at_ms"].as_u64() > Some(0)));
     }
 }

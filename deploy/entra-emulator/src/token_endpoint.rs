@@ -136,6 +136,7 @@ async fn grant(state: &State, asked: Asked) -> Result<Minted, Failure> {
         return Err(Refusal::NotAssigned { app, resource: audience.client_id.to_string() }.into());
     }
     let minted = issue::app_only(state, asked.tenant, &asked.app, &audience).map_err(Failure::Ours)?;
+    state.requests.issued.to(asked.app.client_id);
     tracing::info!(client = %asked.app.client_id, resource = %audience.name, "token minted");
     Ok(minted)
 }

@@ -17,6 +17,9 @@ use figment::{
 };
 use serde::Deserialize;
 
+/// An edge lists its open sessions when it attaches, and the control plane takes a list of so many.
+const MAX_CONNECTIONS: usize = 4096;
+
 /// Raw settings of one edge.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -70,7 +73,7 @@ pub struct ListenerConfig {
     pub certificate_file: PathBuf,
     /// PEM of its private key; a file that others can read is refused.
     pub key_file: PathBuf,
-    /// Connections at once; more are refused at the door.
+    /// Connections at once, at most 4,096; more are refused at the door.
     #[serde(default = "default_connections")]
     pub max_connections: usize,
 }
@@ -90,7 +93,7 @@ impl Default for SpoolConfig {
 }
 
 fn default_connections() -> usize {
-    4096
+    MAX_CONNECTIONS
 }
 
 /// Why settings cannot be used.
@@ -117,6 +120,9 @@ pub enum ConfigError {
         /// What the file system said.
         source: io::Error,
     },
+    /// More connections than an edge may have open.
+    #[error("listeners.postgres.max_connections is at most {MAX_CONNECTIONS}")]
+    Connections,
     /// The URL is not `https://`.
     #[error("control_plane.url must begin with https://")]
     Url,
@@ -136,6 +142,9 @@ impl Config {
             .merge(Env::prefixed("COUNTERSIGN_EDGE__").split("__"));
         let config: Self = figment.extract().map_err(Box::new)?;
         config.names()?;
+        if config.listeners.postgres.max_connections > MAX_CONNECTIONS {
+            return Err(ConfigError::Connections);
+        }
         Ok(config)
     }
 
@@ -193,6 +202,9 @@ mod tests {
     fn what_is_misspelled_or_plain_is_refused() {
         assert!(matches!(load(&GOOD.replace("zone =", "zoen =")), Err(ConfigError::Settings(_))));
         assert!(matches!(load(&format!("{GOOD}\nmax_conections = 3")), Err(ConfigError::Settings(_))));
+        let connections = |count: u32| load(&format!("{GOOD}\nmax_connections = {count}"));
+        assert!(connections(4096).is_ok());
+        assert!(matches!(connections(4097), Err(ConfigError::Connections)));
         assert!(matches!(load(&GOOD.replace("https://", "http://")), Err(ConfigError::Url)));
         assert!(matches!(load(&GOOD.replace("\"dev\"", "\"../dev\"")), Err(ConfigError::Name { .. })));
         assert!(matches!(Config::load(Path::new("/nonexistent")), Err(ConfigError::File { .. })));

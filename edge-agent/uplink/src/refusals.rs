@@ -5,7 +5,7 @@ use tonic::{Code, Status};
 use tracing::warn;
 
 /// What is said of approvals, and what the client is told.
-const OF_APPROVALS: [(Reason, &str); 22] = [
+const OF_APPROVALS: [(Reason, &str); 23] = [
     (Reason::NotPermitted, "no policy at the control plane permits this"),
     (Reason::Forbidden, "a policy at the control plane forbids this"),
     (Reason::PolicyError, "a policy could not be evaluated, which counts as a denial"),
@@ -24,6 +24,7 @@ const OF_APPROVALS: [(Reason, &str); 22] = [
     (Reason::ApprovalDenied, "somebody who may approve this voted against it"),
     (Reason::ApprovalExpired, "nobody approved this, or nobody used the approval, in time"),
     (Reason::ApprovalCancelled, "the request for approval was taken back"),
+    (Reason::ApprovalPending, "nobody has approved this yet"),
     (Reason::ApprovalUsed, "the approval has been used"),
     (Reason::PolicyChanged, "policy changed while this waited, and now asks for more than was given"),
     (Reason::ObjectChanged, "something that this touches changed while it waited"),
@@ -42,6 +43,7 @@ pub(crate) fn of_approval(word: &str) -> Refusal {
         (Reason::ApprovalUnavailable, UNAVAILABLE)
     });
     let kind = match reason {
+        Reason::ApprovalPending => RefusalKind::Pending,
         Reason::ApprovalExpired => RefusalKind::Expired,
         Reason::ApprovalCancelled => RefusalKind::Cancelled,
         Reason::PolicyChanged | Reason::ObjectChanged => RefusalKind::Superseded,
@@ -98,6 +100,7 @@ mod tests {
             let refusal = of_approval(reason.as_str());
             assert_eq!((refusal.reason, refusal.message), (reason, message));
             let expected = match reason.as_str() {
+                "approval_pending" => RefusalKind::Pending,
                 "approval_expired" => RefusalKind::Expired,
                 "approval_cancelled" => RefusalKind::Cancelled,
                 "policy_changed" | "object_changed" => RefusalKind::Superseded,

@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    net::{Ipv4Addr, TcpListener},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command},
@@ -11,7 +10,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::stack::{Psql, Stack, bound_to_us, program, psql, text, wait_until};
+use crate::stack::{Psql, Stack, bound_to_us, free_port, program, psql, text, wait_until};
 
 /// Settings of an edge of the stack's zone, and everything that they name.
 pub(crate) struct Edge {
@@ -34,8 +33,7 @@ impl Edge {
         let (certificate, key) = certificate(folder.path());
         let token_file = folder.path().join("join-token");
         fs::write(&token_file, token).expect("written");
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|taken| taken.local_addr());
-        let port = port.expect("a free port").port();
+        let port = free_port();
         let config = folder.path().join("edge.toml");
         let text = format!(
             "name = \"{name}\"\nzone = \"{}\"\nstate_dir = \"{}\"\n\
@@ -53,7 +51,7 @@ impl Edge {
         Self { folder, config, port, child: None }
     }
 
-    /// Starts it and waits until the control plane says that it is attached.
+    /// Starts it and waits until the control plane says that it is attached, and it knows that itself.
     pub(crate) fn start(&mut self, stack: &Stack, name: &str) {
         let log = fs::File::create(self.folder.path().join("log")).expect("log");
         let child =
@@ -63,6 +61,10 @@ impl Edge {
             let edges = stack.cli_json(&["edges", "list"]);
             let ours = |edge: &serde_json::Value| edge["name"] == name && edge["attached"] == true;
             edges["items"].as_array()?.iter().any(ours).then_some(())
+        });
+        wait_until("the edge to be configured", Duration::from_secs(20), || {
+            let refused = self.psql("no token", "SELECT 1");
+            (!refused.stderr.contains("the control plane does not answer")).then_some(())
         });
     }
 
@@ -91,6 +93,12 @@ impl Edge {
     /// psql through this edge.
     pub(crate) fn psql(&self, token: &str, sql: &str) -> Psql {
         psql(&self.dsn(), Some(token), sql)
+    }
+
+    /// Sends its process a signal.
+    pub(crate) fn signal(&self, signal: &str) {
+        let id = self.child.as_ref().expect("it runs").id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().expect("kill").success());
     }
 
     /// What it logged so far.

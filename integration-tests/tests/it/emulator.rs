@@ -44,3 +44,55 @@ pub(crate) fn forgeries(stack: &Stack, genuine: &str) -> serde_json::Map<String,
     assert!(output.status.success(), "{}", text(&output.stderr));
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
+
+/// `PUT` to the test interface.
+pub(crate) fn put(stack: &Stack, path: &str, body: &serde_json::Value) {
+    call(stack, "PUT", path, Some(body));
+}
+
+/// An app registration that the story does not have.
+pub(crate) struct App {
+    pub(crate) name: String,
+    pub(crate) client_id: String,
+    pub(crate) object_id: String,
+}
+
+/// A new one.
+pub(crate) fn app(name: &str) -> App {
+    let id = || uuid::Uuid::new_v4().to_string();
+    App { name: name.to_owned(), client_id: id(), object_id: id() }
+}
+
+/// Registers it, trusting one subject of the control plane's issuer.
+pub(crate) fn put_app(stack: &Stack, app: &App, subject: &str) {
+    let trusted = serde_json::json!({
+        "name": "countersign",
+        "issuer": stack.ready.admin,
+        "subject": format!("cs:dev:{subject}"),
+        "audience": "api://AzureADTokenExchange",
+    });
+    let registration = serde_json::json!({
+        "client_id": app.client_id,
+        "object_id": app.object_id,
+        "name": app.name,
+        "federated_credentials": [trusted],
+    });
+    put(stack, "/emulator/apps", &serde_json::json!({ "app": registration }));
+}
+
+/// A token as the test interface makes them.
+pub(crate) fn token(stack: &Stack, request: &serde_json::Value) -> String {
+    let answer = post(stack, "/emulator/tokens", request);
+    answer["access_token"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+}
+
+/// The story's tenant.
+pub(crate) fn tenant(stack: &Stack) -> serde_json::Value {
+    get(stack, "/emulator/directory")["tenants"][0].clone()
+}
+
+/// An app registration of a tenant, by its name.
+pub(crate) fn app_named(tenant: &serde_json::Value, name: &str) -> serde_json::Value {
+    let mut apps = tenant["apps"].as_array().expect("apps").iter();
+    apps.find(|app| app["name"] == name).unwrap_or_else(|| panic!("no {name}: {tenant}")).clone()
+}

@@ -4,20 +4,26 @@ use std::{fs, path::Path, time::Duration};
 
 use serde_json::Value;
 
-use crate::stack::{Stack, shared, text, wait_until};
+use crate::stack::{Stack, psql, shared, text, wait_until};
 
 /// Runs a statement and waits until the recording of its session is sealed in the archive.
 fn recorded(stack: &Stack, agent: &str, sql: &str) -> (Value, String) {
-    let marker = format!("{sql} /* {} */", uuid::Uuid::new_v4());
-    stack.psql(&stack.token(agent), &marker);
+    // Short enough for one row of a terminal.
+    let marker = format!("{sql} /* {:.8} */", uuid::Uuid::new_v4().to_string());
+    // The user name is free text, and on record: by it the session is found among those of other tests.
+    let user = format!("it-{}", uuid::Uuid::new_v4());
+    let dsn = stack.ready.edge_dsns["shop"].replace("://agent@", &format!("://{user}@"));
+    psql(&dsn, Some(&stack.token(agent)), &marker);
+    let sessions = stack.cli_json(&["sessions", "list"]);
+    let mut sessions = sessions["items"].as_array().expect("sessions").iter();
+    let session = sessions.find(|session| session["clientUser"] == user.as_str()).expect("the session");
+    let id = session["recordingId"].as_str().expect("a recording").to_owned();
     let recording = wait_until("a sealed recording", Duration::from_secs(30), || {
-        let list = stack.cli_json(&["recordings", "list"]);
-        list["items"].as_array()?.iter().take(20).find_map(|item| {
-            let sealed = item["sealed"].as_bool().unwrap_or(false);
-            let id = item["id"].as_str()?;
-            (sealed && replay(stack, id).contains(&marker)).then(|| item.clone())
-        })
+        let output = stack.cli(&["-o", "json", "recordings", "show", &id]);
+        let shown: Value = serde_json::from_slice(&output.stdout).ok()?;
+        (shown["sealed"] == true).then_some(shown)
     });
+    assert!(replay(stack, &id).contains(&marker));
     (recording, marker)
 }
 

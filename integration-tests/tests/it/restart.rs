@@ -2,7 +2,14 @@
 
 use std::time::Duration;
 
-use crate::stack::{Stack, wait_until};
+use serde_json::json;
+
+use crate::{
+    edge::{Edge, join_token},
+    emulator::{app_named, tenant},
+    stack::{Stack, shared, wait_until},
+    target::{Target, Wanted, apply},
+};
 
 #[test]
 fn a_killed_stack_comes_back_with_everything_it_acknowledged() {
@@ -37,4 +44,46 @@ fn a_killed_stack_comes_back_with_everything_it_acknowledged() {
         (items.len() > before && items.iter().all(|item| item["sealed"] == true)).then_some(())
     });
     assert_eq!(second.stop(), Some(0), "{}", second.log());
+}
+
+#[test]
+fn what_waits_for_people_outlives_a_restart_of_the_control_plane() {
+    let mut beside = shared().control_plane_beside();
+    let tenant = tenant(&beside);
+    let writer = app_named(&tenant, "writer");
+    let agent =
+        json!({ "tenantId": tenant["id"], "objectId": writer["object_id"], "appId": writer["client_id"] });
+    let zone = json!({ "audience": app_named(&tenant, "gateway")["client_id"] });
+    apply(
+        &beside,
+        &[
+            json!({ "kind": "Zone", "name": beside.ready.edges[0].zone, "spec": zone }),
+            json!({ "kind": "Agent", "name": "writer", "spec": agent }),
+        ],
+    );
+    let mut edge = Edge::new(&beside, "it-beside", &join_token(&beside));
+    edge.start(&beside, "it-beside");
+    beside.ready.edge_dsns.insert("shop".to_owned(), edge.dsn());
+    let target = Target::declare(&beside, "lasting", &Wanted::default());
+    let (mut one, mut other) = (target.session(), target.session());
+    let first = one.held(&target.update(1, "after the restart"))["approval_id"].clone();
+    let second = other.held(&target.update(2, "before the restart"))["approval_id"].clone();
+    let (first, second) = (first.as_str().expect("an id"), second.as_str().expect("an id"));
+
+    // The edge sleeps while one of them is approved, so that it learns of it from the next process.
+    edge.signal("-STOP");
+    beside.approve("omar", second);
+    drop(target);
+    beside.restart();
+    edge.signal("-CONT");
+    let status = |id: u32| beside.owner(&format!("SELECT status FROM lasting WHERE id = {id}"));
+    assert_eq!(other.finish().tags, ["UPDATE 1"], "what was approved runs");
+    assert_eq!(beside.approval(first)["state"], "APPROVAL_STATE_PENDING");
+    assert_eq!(status(1), "new");
+    beside.approve("dana", first);
+    assert_eq!(one.finish().tags, ["UPDATE 1"]);
+    assert_eq!((status(1).as_str(), status(2).as_str()), ("after the restart", "before the restart"));
+    for id in [first, second] {
+        beside.settled(id, "CONSUMED");
+    }
 }

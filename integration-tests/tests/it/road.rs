@@ -17,16 +17,16 @@ fn a_permitted_read_comes_back_as_the_database_gives_it() {
 }
 
 #[test]
-fn a_permitted_write_runs_once() {
+fn an_approved_write_runs_once() {
     let stack = shared();
     let token = stack.token("writer");
     let count = || stack.owner("SELECT count(*) FROM orders WHERE status = 'it-once'");
     assert_eq!(count(), "0");
-    let written =
-        stack.psql(&token, "INSERT INTO orders (customer_id, total, status) VALUES (1, 1, 'it-once')");
+    let insert = "INSERT INTO orders (customer_id, total, status) VALUES (1, 1, 'it-once')";
+    let written = stack.psql_approved(&token, insert);
     assert_eq!(written.code, 0, "{}", written.stderr);
     assert_eq!(count(), "1");
-    let removed = stack.psql(&token, "DELETE FROM orders WHERE status = 'it-once'");
+    let removed = stack.psql_approved(&token, "DELETE FROM orders WHERE status = 'it-once'");
     assert_eq!(removed.code, 0, "{}", removed.stderr);
     assert_eq!(count(), "0");
 }
@@ -168,15 +168,14 @@ fn a_delete_of_everything_is_forbidden_and_one_with_a_predicate_is_not() {
     let token = stack.token("writer");
     let refused = stack.psql(&token, "DELETE FROM orders");
     assert_eq!(refused.detail()["reason"], "forbidden", "{refused:?}");
-    assert_eq!(stack.psql(&token, "DELETE FROM orders WHERE id = -1").code, 0);
+    assert_eq!(stack.psql_approved(&token, "DELETE FROM orders WHERE id = -1").code, 0);
 }
 
 #[test]
 fn a_refusal_inside_a_transaction_fails_it_in_the_database_too() {
     let stack = shared();
     let token = stack.token("writer");
-    let script = psql_script(
-        stack,
+    let script = stack.psql_script_approved(
         &token,
         &[
             "BEGIN",
@@ -196,8 +195,7 @@ fn a_refusal_inside_a_transaction_fails_it_in_the_database_too() {
 fn a_savepoint_survives_a_refusal_as_it_survives_an_error() {
     let stack = shared();
     let token = stack.token("writer");
-    let script = psql_script(
-        stack,
+    let script = stack.psql_script_approved(
         &token,
         &[
             "BEGIN",
@@ -209,7 +207,7 @@ fn a_savepoint_survives_a_refusal_as_it_survives_an_error() {
         ],
     );
     assert_eq!(stack.owner("SELECT count(*) FROM orders WHERE status = 'it-save'"), "1", "{script:?}");
-    assert_eq!(stack.psql(&token, "DELETE FROM orders WHERE status = 'it-save'").code, 0);
+    assert_eq!(stack.psql_approved(&token, "DELETE FROM orders WHERE status = 'it-save'").code, 0);
 }
 
 #[test]
@@ -245,12 +243,27 @@ fn a_connection_without_tls_is_refused() {
 #[test]
 fn the_target_lets_nobody_in_over_the_network_without_the_token_of_its_role() {
     let stack = shared();
-    let direct = direct_over_tcp(stack, "shop_standing");
-    for password in [stack.token("reader"), "guess".to_owned()] {
-        let refused = psql(&direct, Some(&password), "SELECT 1");
-        assert_eq!(refused.code, 2, "{refused:?}");
+    for role in ["shop_standing", "shop_approved", "shop_metadata", "shop_reader_own"] {
+        let direct = direct_over_tcp(stack, role);
+        for password in [stack.token("reader"), stack.token("writer"), "guess".to_owned()] {
+            let refused = psql(&direct, Some(&password), "SELECT 1");
+            assert_eq!(refused.code, 2, "{role}: {refused:?}");
+        }
+        assert!(!psql(&direct, None, "SELECT 1").stderr.is_empty());
     }
-    assert!(!psql(&direct, None, "SELECT 1").stderr.is_empty());
+}
+
+#[test]
+fn what_policy_allows_alone_cannot_write_in_the_database_either() {
+    let stack = shared();
+    let administrator = stack.ready.target_dsns["shop"].replace("user=shop_owner", "user=postgres");
+    for (role, written) in [("shop_standing", false), ("shop_metadata", false), ("shop_approved", true)] {
+        let sql =
+            format!("BEGIN; SET LOCAL ROLE {role}; UPDATE orders SET total = total WHERE id = 1; ROLLBACK");
+        let tried = psql(&administrator, None, &sql);
+        assert_eq!(tried.code == 0, written, "{role}: {tried:?}");
+        assert!(written || tried.stderr.contains("permission denied"), "{role}: {tried:?}");
+    }
 }
 
 #[test]

@@ -4,6 +4,8 @@ use std::{
     collections::BTreeMap,
     env, fs,
     io::{BufRead as _, BufReader},
+    net::{Ipv4Addr, TcpListener},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::{LazyLock, Mutex},
@@ -42,6 +44,8 @@ pub(crate) struct Stack {
     pub(crate) ready: Ready,
     pub(crate) data_dir: PathBuf,
     child: Child,
+    /// Admin address of the development server that makes tokens.
+    tokens: String,
     /// Removed with the stack, if the folder is its own.
     owned: Option<TempDir>,
 }
@@ -124,7 +128,59 @@ impl Stack {
             panic!("the first line is not the ready line ({error}): {line:?}\n{log}")
         });
         assert!(ready.ready);
-        Self { ready, data_dir: data_dir.to_owned(), child, owned: None }
+        let tokens = ready.admin.clone();
+        Self { ready, data_dir: data_dir.to_owned(), child, tokens, owned: None }
+    }
+
+    /// A control plane in a process of its own beside this stack: with its certificate authority, Entra and database,
+    /// and without an edge. [`Stack::restart`] starts it again.
+    pub(crate) fn control_plane_beside(&self) -> Self {
+        let folder = tempfile::Builder::new().prefix("countersign-it-").tempdir_in("/tmp").expect("folder");
+        let data_dir = folder.path().join("control-plane");
+        let authority = self.data_dir.join("control-plane/ca");
+        let copied = Command::new("cp").arg("-a").arg(&authority).arg(folder.path()).status().expect("cp");
+        assert!(copied.success());
+        fs::create_dir(&data_dir).expect("made");
+        fs::set_permissions(&data_dir, fs::Permissions::from_mode(0o700)).expect("mode");
+        fs::rename(folder.path().join("ca"), data_dir.join("ca")).expect("moved");
+        let (admin, edge) = (free_port(), free_port());
+        let tenant = crate::emulator::tenant(self);
+        let admin_api = crate::emulator::app_named(&tenant, "admin-api");
+        let settings = format!(
+            "deployment = \"dev\"\ndata_dir = \"{}\"\nallow_token_votes = true\n\
+             admin = {{ listen = \"127.0.0.1:{admin}\", audience = {} }}\n\
+             edge = {{ listen = \"127.0.0.1:{edge}\" }}\n\
+             entra = {{ authority = \"{}\", tenant_id = {}, ca_file = \"{}\" }}\n",
+            data_dir.display(),
+            admin_api["client_id"],
+            self.ready.entra,
+            tenant["id"],
+            self.ready.ca.display(),
+        );
+        fs::write(data_dir.with_extension("toml"), settings).expect("written");
+        let ready = Ready {
+            admin: format!("https://localhost:{admin}"),
+            edge: format!("https://localhost:{edge}"),
+            edge_dsns: BTreeMap::new(),
+            ..self.ready.clone()
+        };
+        let child = start_control_plane(&data_dir);
+        let beside = Self { ready, data_dir, child, tokens: self.tokens.clone(), owned: Some(folder) };
+        beside.answers();
+        beside
+    }
+
+    /// Pulls the plug of a control plane of its own process, and starts it again.
+    pub(crate) fn restart(&mut self) {
+        self.kill();
+        self.child = start_control_plane(&self.data_dir);
+        self.answers();
+    }
+
+    fn answers(&self) {
+        wait_until("the control plane to answer", Duration::from_secs(20), || {
+            self.cli(&["zones", "list"]).status.success().then_some(())
+        });
     }
 
     /// Stops it as an operator does, and gives back its exit code.
@@ -163,16 +219,29 @@ impl Stack {
 
     /// A fresh token of an agent of the story, as its user would get it.
     pub(crate) fn token(&self, agent: &str) -> String {
-        let output = self.cli(&["token", "--agent", agent]);
+        self.token_of(&["--agent", agent])
+    }
+
+    /// A fresh token of a person for the admin side.
+    pub(crate) fn user_token(&self, user: &str) -> String {
+        self.token_of(&["--user", user])
+    }
+
+    fn token_of(&self, whom: &[&str]) -> String {
+        let output = self.cli_at(&self.tokens, &[&["token"], whom].concat());
         assert!(output.status.success(), "{}", text(&output.stderr));
         text(&output.stdout).trim().to_owned()
     }
 
     /// The command line, with the admin's credentials.
     pub(crate) fn cli(&self, arguments: &[&str]) -> Output {
+        self.cli_at(&self.ready.admin, arguments)
+    }
+
+    fn cli_at(&self, address: &str, arguments: &[&str]) -> Output {
         Command::new(program("countersign"))
             .args(arguments)
-            .env("COUNTERSIGN_ADDR", &self.ready.admin)
+            .env("COUNTERSIGN_ADDR", address)
             .env("COUNTERSIGN_CA", &self.ready.ca)
             .env("COUNTERSIGN_TOKEN_FILE", &self.ready.admin_token_file)
             .env_remove("COUNTERSIGN_TOKEN")
@@ -231,6 +300,25 @@ impl Drop for Stack {
     }
 }
 
+/// A control plane by the settings beside its data folder.
+fn start_control_plane(data_dir: &Path) -> Child {
+    let log = fs::File::create(data_dir.with_extension("log")).expect("log");
+    bound_to_us(&program("countersign-control-plane"))
+        .arg("--config")
+        .arg(data_dir.with_extension("toml"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .expect("countersign-control-plane starts")
+}
+
+/// A port that was free a moment ago.
+pub(crate) fn free_port() -> u16 {
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|taken| taken.local_addr());
+    taken.expect("a free port").port()
+}
+
 /// What psql printed.
 #[derive(Debug)]
 pub(crate) struct Psql {
@@ -248,8 +336,10 @@ impl Psql {
 
     /// The DETAIL of the first error, which is JSON.
     pub(crate) fn detail(&self) -> serde_json::Value {
-        let (_, rest) =
-            self.stderr.split_once("DETAIL:").unwrap_or_else(|| panic!("no DETAIL: {}", self.stderr));
+        let error = self.stderr.split_once("ERROR:").or_else(|| self.stderr.split_once("FATAL:"));
+        let (_, rest) = error
+            .and_then(|(_, error)| error.split_once("DETAIL:"))
+            .unwrap_or_else(|| panic!("no DETAIL: {}", self.stderr));
         let line = rest.lines().next().expect("a line");
         serde_json::from_str(line.trim()).unwrap_or_else(|error| panic!("{error}: {line}"))
     }

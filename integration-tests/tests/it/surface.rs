@@ -70,9 +70,12 @@ fn a_client_that_knows_only_reflection_finds_its_way() {
     };
     let (listed, services) = grpcurl(&[address, "list"]);
     assert!(listed, "{services}");
-    for service in
-        ["countersign.v1.ResourceService", "countersign.v1.RecordingService", "grpc.health.v1.Health"]
-    {
+    for service in [
+        "countersign.v1.ResourceService",
+        "countersign.v1.RecordingService",
+        "countersign.v1.ApprovalService",
+        "grpc.health.v1.Health",
+    ] {
         assert!(services.contains(service), "{service} is not in {services}");
     }
     assert!(!services.contains("EdgeService"), "the edges' service is on the admin listener: {services}");
@@ -134,11 +137,12 @@ fn crates_point_downwards_only() {
 fn every_noun_lists_and_shows() {
     let stack = shared();
     stack.psql(&stack.token("reader"), "SELECT 1");
+    stack.psql_approved(&stack.token("writer"), "DELETE FROM orders WHERE id = -2");
     let name = |item: &serde_json::Value| {
         let name = item["name"].as_str().or(item["id"].as_str());
         name.unwrap_or_else(|| panic!("neither name nor id: {item}")).to_owned()
     };
-    for noun in ["targets", "agents", "zones", "policies", "edges", "sessions", "recordings"] {
+    for noun in ["targets", "agents", "zones", "policies", "edges", "sessions", "recordings", "approvals"] {
         let listed = stack.cli_json(&[noun, "list"]);
         let first = listed["items"].get(0).unwrap_or_else(|| panic!("no {noun}: {listed}"));
         let shown = stack.cli_json(&[noun, "show", &name(first)]);
@@ -148,4 +152,25 @@ fn every_noun_lists_and_shows() {
     }
     let usage = stack.cli(&["no-such-noun"]);
     assert_eq!(usage.status.code(), Some(2));
+}
+
+#[test]
+fn another_implementation_computes_the_same_digests() {
+    let judge = |vectors: Option<&Path>| {
+        let mut command = Command::new("python3");
+        command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/clients/digest.py")).args(vectors);
+        let output = command.env("PYTHONDONTWRITEBYTECODE", "1").output().expect("python runs");
+        (output.status.success(), text(&output.stdout) + &text(&output.stderr))
+    };
+    let (agrees, said) = judge(None);
+    assert!(agrees, "{said}");
+    // The control: a vector that is changed anywhere is noticed.
+    let published = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/model/src/digest/vectors.json");
+    let published = std::fs::read_to_string(published).expect("readable");
+    let folder = tempfile::tempdir().expect("folder");
+    let changed = folder.path().join("vectors.json");
+    std::fs::write(&changed, published.replacen("shop", "shoq", 1)).expect("written");
+    assert_ne!(std::fs::read_to_string(&changed).expect("readable"), published);
+    let (agrees, said) = judge(Some(&changed));
+    assert!(!agrees, "{said}");
 }

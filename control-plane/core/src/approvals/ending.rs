@@ -102,7 +102,7 @@ impl Core {
 
     /// The time that an approval in the state `of` has is over. One that was approved at this very moment has its
     /// time for use before it.
-    pub(super) async fn expire(&self, record: ApprovalRecord, of: ApprovalState) -> Result<(), StoreError> {
+    pub(crate) async fn expire(&self, record: ApprovalRecord, of: ApprovalState) -> Result<(), StoreError> {
         let by = self.by_itself("out of time");
         self.end_if(record, ApprovalState::Expired, by, |now| now == of).await
     }

@@ -98,6 +98,7 @@ async fn a_resolution_that_the_text_cannot_mean_is_refused() {
     assert_eq!(with(&|r| r.names[0].place = 1).await, Reason::Unresolved);
     assert_eq!(with(&|r| r.names[0].kind = v1::NameKind::Function.into()).await, Reason::Unresolved);
     assert_eq!(with(&|r| r.names.clear()).await, Reason::Unresolved);
+    assert_eq!(with(&|r| r.names[0].schema = "private".into()).await, Reason::Unresolved, "not on the path");
     assert_eq!(with(&|r| r.database = "other".into()).await, Reason::PolicyChanged);
     assert_eq!(with(&|r| r.role = "shop_reader".into()).await, Reason::PolicyChanged);
     assert_eq!(with(&|r| drop(r.search_path.pop())).await, Reason::PolicyChanged);

@@ -130,16 +130,23 @@ async fn what_was_approved_cannot_be_exchanged_or_stretched() {
 #[tokio::test]
 async fn a_forged_requirement_lets_nobody_in() {
     let scene = Scene::set().await;
-    let approval = scene.asked().await;
-    let summary = scene.record(&approval.id).await.summary;
-    let weaker = String::from_utf8_lossy(&summary).replace("dba", "all").into_bytes();
-    scene.forge(&approval.id, |record| record.summary = weaker).await;
     let stranger = scene.bench.caller("user", OMAR, "all").await;
-    let listed =
-        scene.bench.core.list_approvals(&stranger, &v1::ListApprovalsRequest::default()).await.unwrap();
-    assert_eq!(listed.approvals, []);
-    assert!(matches!(scene.vote_as(&stranger, &approval, true).await, Err(ApprovalError::Store(_))));
-    assert_eq!(scene.record(&approval.id).await.state, ApprovalState::Cancelled);
+    // Another word in the same place, which still reads as a summary; and a real summary of something else.
+    let asked = scene.asked().await;
+    let mut weaker = scene.record(&asked.id).await.summary;
+    let at = weaker.windows(3).position(|part| part == b"dba").unwrap();
+    weaker[at..at + 3].copy_from_slice(b"all");
+    scene.bench.apply(bundle("hold", &HOLD.replace("dba", "all"))).await.unwrap();
+    let elsewhere = scene.record(&scene.asked().await.id).await.summary;
+    scene.bench.apply(bundle("hold", HOLD)).await.unwrap();
+    for (approval, summary) in [(asked, weaker), (scene.asked().await, elsewhere)] {
+        scene.forge(&approval.id, |record| record.summary = summary).await;
+        let all = v1::ListApprovalsRequest::default();
+        let listed = scene.bench.core.list_approvals(&stranger, &all).await.unwrap();
+        assert!(listed.approvals.iter().all(|listed| listed.id != approval.id), "{listed:?}");
+        assert!(matches!(scene.vote_as(&stranger, &approval, true).await, Err(ApprovalError::Store(_))));
+        assert_eq!(scene.record(&approval.id).await.state, ApprovalState::Cancelled);
+    }
 }
 
 #[tokio::test]

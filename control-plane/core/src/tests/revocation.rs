@@ -4,7 +4,7 @@ use countersign_model::{ApprovalState, Identity, OperationId, Reason};
 use countersign_wire::v1::control_message::Message as Control;
 
 use super::{
-    scene::{DANA, Scene, outcome},
+    scene::{DANA, Scene, heard, outcome},
     *,
 };
 
@@ -12,7 +12,7 @@ use super::{
 fn obedient(mut attached: Attached) -> tokio::task::JoinHandle<v1::Revoke> {
     tokio::spawn(async move {
         loop {
-            if let Control::Revoke(revoke) = attached.message().await {
+            if let Control::Revoke(revoke) = heard(&mut attached).await {
                 attached.revoked(revoke.revocation_id);
                 return revoke;
             }
@@ -54,7 +54,7 @@ async fn a_revocation_that_nobody_confirms_says_by_when_it_acts() {
 
     // It comes back, and hears of it before anything else.
     let mut attached = scene.edge.attach_with(&scene.bench, &[&scene.session.id]).await;
-    let Control::Revoke(revoke) = attached.message().await else { panic!() };
+    let Control::Revoke(revoke) = heard(&mut attached).await else { panic!() };
     assert_eq!(revoke.session_ids, std::slice::from_ref(&scene.session.id));
     attached.revoked(revoke.revocation_id);
 
@@ -77,7 +77,7 @@ async fn a_stream_that_ends_confirms_nothing() {
     let scene = Scene::set().await;
     let mut attached = scene.edge.attach(&scene.bench).await;
     let leaves = tokio::spawn(async move {
-        let Control::Revoke(_) = attached.message().await else { panic!() };
+        let Control::Revoke(_) = heard(&mut attached).await else { panic!() };
     });
     let admin = scene.bench.admin().await;
     let killed = scene.bench.core.kill_session(&admin, &scene.session.id, "");

@@ -141,8 +141,13 @@ impl Scene {
     }
 }
 
+/// What the edge hears next, within ten seconds.
+pub(super) async fn heard(attached: &mut Attached) -> Control {
+    tokio::time::timeout(Duration::from_secs(10), attached.message()).await.unwrap()
+}
+
 pub(super) async fn outcome(attached: &mut Attached, bench: &Bench) -> ApprovalOutcome {
-    let message = tokio::time::timeout(Duration::from_secs(10), attached.message()).await.unwrap();
+    let message = heard(attached).await;
     let Control::Outcome(signed) = message else { panic!("{message:?}") };
     let key = bench.core.parts.deployment_key.public();
     verify(&key, Domain::ApprovalOutcome, &signed.outcome, &signed.signature).unwrap();

@@ -116,6 +116,17 @@ async fn an_approval_expires() {
 }
 
 #[tokio::test]
+async fn what_is_approved_at_the_last_moment_has_its_time_for_use() {
+    let scene = Scene::set().await;
+    let approval = scene.asked().await;
+    let seen = scene.record(&approval.id).await;
+    scene.vote(DANA, "dba", &approval).await.unwrap();
+    // The sweep has read it before the vote and writes after it.
+    scene.bench.core.expire(seen, ApprovalState::Pending).await.unwrap();
+    assert_eq!(scene.consume(&approval).await, Ok(()));
+}
+
+#[tokio::test]
 async fn neither_votes_nor_use_outlast_the_session() {
     let scene = Scene::set().await;
     let long = v1::TargetSpec {

@@ -123,6 +123,14 @@ async fn a_federated_assertion_gets_a_token_of_the_resources_version() {
     let claims: Value = jsonwebtoken::dangerous::insecure_decode_claims(token).unwrap();
     assert_eq!((&claims["ver"], &claims["azp"]), (&json!("2.0"), &json!(scene.client_id())));
     assert_eq!(scene.issuer.fetches(), 1, "keys are kept for a minute");
+
+    let (status, _) = scene.ask(&[("scope", "nothing")]).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    let counted = reqwest::get(format!("{}/emulator/requests", scene.running.url)).await.unwrap();
+    let counted: Value = counted.json().await.unwrap();
+    let issued = counted["issued"].as_array().unwrap();
+    assert_eq!(issued.len(), 2, "what was refused issued nothing: {counted}");
+    assert!(issued.iter().all(|token| token["client_id"] == scene.client_id()), "{counted}");
 }
 
 #[tokio::test]
@@ -250,7 +258,9 @@ async fn issuer_subject_and_audience_are_compared_exactly() {
     let one = json!(["api://AzureADTokenExchange"]);
     assert_eq!(scene.bent(|_, claims| claims["aud"] = one).await.0, StatusCode::OK);
     let reader = scene.ids.agents["reader"].client_id.to_string();
-    refused(scene.ask(&[("client_id", &reader)]).await, 401, client, 70_025);
+    refused(scene.ask(&[("client_id", &reader)]).await, 401, client, 700_213);
+    let without_any = scene.ids.gateway.to_string();
+    refused(scene.ask(&[("client_id", &without_any)]).await, 401, client, 70_025);
 }
 
 #[tokio::test]

@@ -166,6 +166,18 @@ fn ends(control: &TransactionControl) -> bool {
     matches!(control, TransactionControl::Commit { .. } | TransactionControl::Rollback { .. })
 }
 
+/// Whether a string ends a transaction and may then be in another: AND CHAIN, or more behind COMMIT or ROLLBACK. What
+/// was approved is one transaction, so its connection must not be in the next.
+pub(crate) fn outlives_end(analysis: &Analysis) -> bool {
+    let last = analysis.statements.len().saturating_sub(1);
+    analysis.statements.iter().enumerate().any(|(place, statement)| match &statement.transaction {
+        Some(TransactionControl::Commit { chain } | TransactionControl::Rollback { chain }) => {
+            *chain || place < last
+        }
+        _ => false,
+    })
+}
+
 /// What a string that can be answered without the target does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Local {

@@ -14,7 +14,7 @@ use crate::{
     reply::Broken,
     sqlstate::{self, Phase},
     tracked::{Left, changes_session},
-    transaction::{self, Local, Place, Ran, only_reads},
+    transaction::{self, Local, Place, Ran, only_reads, outlives_end},
 };
 
 /// Text of a refusal that stands in for its own: the parser's words about the caller's text.
@@ -71,6 +71,10 @@ impl<P: Ports> Driver<'_, P> {
         let read = Read { text, analysis };
         if self.transaction.place() == Place::Approved && changes_session(&read.analysis) {
             let message = "settings of the session cannot change in an approved transaction: use SET LOCAL";
+            return self.turn_down(read.text, Refusal::denied(Reason::SessionState, message), None).await;
+        }
+        if self.transaction.place() == Place::Approved && outlives_end(&read.analysis) {
+            let message = "an approved transaction ends with a COMMIT or ROLLBACK that nothing comes behind";
             return self.turn_down(read.text, Refusal::denied(Reason::SessionState, message), None).await;
         }
         let meant = match self.mean(&read, self.line.identity()).await {

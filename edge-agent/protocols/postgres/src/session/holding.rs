@@ -15,7 +15,12 @@ use super::{
     exchange::{Meant, Read, Sent, no_role},
     waiting::Waited,
 };
-use crate::{ApprovedOn, codec::backend::Status, line::LineError, transaction::Place};
+use crate::{
+    ApprovedOn,
+    codec::backend::Status,
+    line::LineError,
+    transaction::{Place, outlives_end},
+};
 
 /// Why nobody is asked.
 enum Halt {
@@ -114,6 +119,9 @@ impl<P: Ports> Driver<'_, P> {
             return Err(
                 "this needs an approval, and it is not known any more what names mean in this session",
             );
+        }
+        if own_connection && outlives_end(&read.analysis) {
+            return Err("this needs an approval, and it goes on behind the end of its transaction");
         }
         if keeps_session_state(&read.analysis) {
             return Err("this needs an approval, and it uses what belongs to one connection alone");

@@ -105,3 +105,15 @@ fn only_single_statements_are_answered_here() {
         assert_eq!(local(text, place), None, "{text}");
     }
 }
+
+#[test]
+fn a_string_that_goes_on_behind_the_end_is_known() {
+    let outlives = |text: &str| outlives_end(&analyse(text.as_bytes(), &Limits::default()).unwrap());
+    for text in ["commit and chain", "rollback and chain", "commit; begin", "abort; select 1", "end; commit"]
+    {
+        assert!(outlives(text), "{text}");
+    }
+    for text in ["commit", "rollback;", "begin; select 1; commit", "rollback to a; select 1", "select 1"] {
+        assert!(!outlives(text), "{text}");
+    }
+}

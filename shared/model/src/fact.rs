@@ -19,6 +19,12 @@ pub enum Action {
     PostgresUpdate,
     /// Removing rows.
     PostgresDelete,
+    /// Making a table.
+    PostgresCreate,
+    /// Locking a relation or its rows against others.
+    PostgresLock,
+    /// Running an anonymous block of code, which may do anything.
+    PostgresDo,
     /// Calling a function that is not known to be harmless.
     PostgresCall,
     /// Changing a setting of the session.
@@ -31,7 +37,7 @@ pub enum Action {
 
 impl Action {
     /// Every action, for schemas, golden files and exhaustive tests.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::Connect,
         Self::Unparsed,
         Self::PostgresEvaluate,
@@ -39,6 +45,9 @@ impl Action {
         Self::PostgresInsert,
         Self::PostgresUpdate,
         Self::PostgresDelete,
+        Self::PostgresCreate,
+        Self::PostgresLock,
+        Self::PostgresDo,
         Self::PostgresCall,
         Self::PostgresSet,
         Self::PostgresShow,
@@ -60,6 +69,9 @@ impl Action {
             Self::PostgresInsert => "postgres:insert",
             Self::PostgresUpdate => "postgres:update",
             Self::PostgresDelete => "postgres:delete",
+            Self::PostgresCreate => "postgres:create",
+            Self::PostgresLock => "postgres:lock",
+            Self::PostgresDo => "postgres:do",
             Self::PostgresCall => "postgres:call",
             Self::PostgresSet => "postgres:set",
             Self::PostgresShow => "postgres:show",
@@ -67,13 +79,17 @@ impl Action {
         }
     }
 
-    /// Whether the action may change the target: such intents are on disk (fsync) before they are sent.
+    /// Whether the action may change the target, or keep others from it: such intents are on disk (fsync) before they
+    /// are sent.
     pub fn may_write(self) -> bool {
         match self {
             Self::Unparsed
             | Self::PostgresInsert
             | Self::PostgresUpdate
             | Self::PostgresDelete
+            | Self::PostgresCreate
+            | Self::PostgresLock
+            | Self::PostgresDo
             | Self::PostgresCall => true,
             Self::Connect
             | Self::PostgresEvaluate
@@ -200,11 +216,13 @@ pub struct Fact {
 pub struct OperationContext {
     /// Protocol word: `postgres`.
     pub protocol: &'static str,
-    /// Kinds of the statements, lower case, sorted, without repetition: `select`, `update`, …
+    /// Kinds of the statements, lower case, sorted, without repetition: `select`, `update`, … Those that run as parts
+    /// of another (within WITH, EXPLAIN, PREPARE, EXECUTE) are among them.
     pub statement_kinds: Vec<&'static str>,
     /// Number of statements in the operation.
     pub statement_count: u32,
-    /// Every UPDATE and DELETE in it has a WHERE clause; true where there is neither.
+    /// Every UPDATE and DELETE in it has a WHERE clause; true where there is neither, and false where that is not
+    /// known.
     pub all_writes_have_predicate: bool,
     /// The session was inside a transaction when the operation arrived.
     pub in_transaction: bool,

@@ -151,13 +151,15 @@ impl Vocabulary {
 pub(crate) fn applies(action: Action, resource: &Resource) -> bool {
     match action {
         Action::Connect => matches!(resource, Resource::Target),
-        Action::Unparsed | Action::PostgresEvaluate | Action::PostgresTransaction => {
+        Action::Unparsed | Action::PostgresEvaluate | Action::PostgresDo | Action::PostgresTransaction => {
             matches!(resource, Resource::Database { .. })
         }
         Action::PostgresSelect | Action::PostgresInsert | Action::PostgresUpdate => {
             matches!(resource, Resource::Table { .. } | Resource::Column { .. })
         }
-        Action::PostgresDelete => matches!(resource, Resource::Table { .. }),
+        Action::PostgresDelete | Action::PostgresCreate | Action::PostgresLock => {
+            matches!(resource, Resource::Table { .. })
+        }
         Action::PostgresCall => matches!(resource, Resource::Function { .. }),
         Action::PostgresSet | Action::PostgresShow => matches!(resource, Resource::Setting { .. }),
     }

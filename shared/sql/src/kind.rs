@@ -14,6 +14,10 @@ pub enum StatementKind {
     Update,
     /// DELETE.
     Delete,
+    /// MERGE.
+    Merge,
+    /// CREATE TABLE AS, CREATE MATERIALIZED VIEW.
+    CreateTableAs,
     /// BEGIN, START TRANSACTION.
     Begin,
     /// COMMIT, END.
@@ -34,6 +38,24 @@ pub enum StatementKind {
     Show,
     /// EXPLAIN.
     Explain,
+    /// PREPARE.
+    Prepare,
+    /// EXECUTE.
+    Execute,
+    /// DEALLOCATE.
+    Deallocate,
+    /// DISCARD.
+    Discard,
+    /// CLOSE.
+    Close,
+    /// UNLISTEN.
+    Unlisten,
+    /// DO.
+    Do,
+    /// CALL.
+    Call,
+    /// LOCK.
+    Lock,
     /// Any other: always unparsed.
     Other(&'static str),
 }
@@ -46,6 +68,8 @@ impl StatementKind {
             Self::Insert => "insert",
             Self::Update => "update",
             Self::Delete => "delete",
+            Self::Merge => "merge",
+            Self::CreateTableAs => "create_table_as",
             Self::Begin => "begin",
             Self::Commit => "commit",
             Self::Rollback => "rollback",
@@ -56,6 +80,15 @@ impl StatementKind {
             Self::Reset => "reset",
             Self::Show => "show",
             Self::Explain => "explain",
+            Self::Prepare => "prepare",
+            Self::Execute => "execute",
+            Self::Deallocate => "deallocate",
+            Self::Discard => "discard",
+            Self::Close => "close",
+            Self::Unlisten => "unlisten",
+            Self::Do => "do",
+            Self::Call => "call",
+            Self::Lock => "lock",
             Self::Other(word) => word,
         }
     }
@@ -66,7 +99,18 @@ impl StatementKind {
             Node::InsertStmt(_) => Self::Insert,
             Node::UpdateStmt(_) => Self::Update,
             Node::DeleteStmt(_) => Self::Delete,
+            Node::MergeStmt(_) => Self::Merge,
+            Node::CreateTableAsStmt(_) => Self::CreateTableAs,
             Node::ExplainStmt(_) => Self::Explain,
+            Node::PrepareStmt(_) => Self::Prepare,
+            Node::ExecuteStmt(_) => Self::Execute,
+            Node::DeallocateStmt(_) => Self::Deallocate,
+            Node::DiscardStmt(_) => Self::Discard,
+            Node::ClosePortalStmt(_) => Self::Close,
+            Node::UnlistenStmt(_) => Self::Unlisten,
+            Node::DoStmt(_) => Self::Do,
+            Node::CallStmt(_) => Self::Call,
+            Node::LockStmt(_) => Self::Lock,
             Node::VariableShowStmt(_) => Self::Show,
             Node::VariableSetStmt(set) => match set.kind {
                 Set::VAR_RESET | Set::VAR_RESET_ALL => Self::Reset,
@@ -95,22 +139,12 @@ impl fmt::Display for StatementKind {
 /// Words for what has no facts; `other` for the rare rest.
 fn other(node: Node<'_>) -> &'static str {
     match node {
-        Node::MergeStmt(_) => "merge",
         Node::TruncateStmt(_) => "truncate",
         Node::CopyStmt(_) => "copy",
-        Node::DoStmt(_) => "do",
-        Node::CallStmt(_) => "call",
-        Node::PrepareStmt(_) => "prepare",
-        Node::ExecuteStmt(_) => "execute",
-        Node::DeallocateStmt(_) => "deallocate",
         Node::DeclareCursorStmt(_) => "declare",
         Node::FetchStmt(_) => "fetch",
-        Node::ClosePortalStmt(_) => "close",
         Node::ListenStmt(_) => "listen",
-        Node::UnlistenStmt(_) => "unlisten",
         Node::NotifyStmt(_) => "notify",
-        Node::LockStmt(_) => "lock",
-        Node::DiscardStmt(_) => "discard",
         Node::ConstraintsSetStmt(_) => "set_constraints",
         Node::VacuumStmt(_) => "vacuum",
         Node::ClusterStmt(_) => "cluster",
@@ -118,7 +152,6 @@ fn other(node: Node<'_>) -> &'static str {
         Node::CheckPointStmt(_) => "checkpoint",
         Node::LoadStmt(_) => "load",
         Node::RefreshMatViewStmt(_) => "refresh_materialized_view",
-        Node::CreateTableAsStmt(_) => "create_table_as",
         Node::CreateStmt(_) => "create_table",
         Node::CreateSchemaStmt(_) => "create_schema",
         Node::CreateSeqStmt(_) => "create_sequence",

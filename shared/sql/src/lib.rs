@@ -14,31 +14,40 @@
 //! The parser keeps state per thread and takes one of the process's 1,024 pthread keys for each thread that ever
 //! calls it: call [`analyse`] from long-lived threads.
 
+mod creation;
 mod grammar;
 mod harmless;
 mod kind;
 mod lexical;
 mod limits;
+mod merge;
 mod modification;
 mod names;
+mod prepared;
+mod read;
 mod resolve;
 mod search_path;
 mod session_state;
 mod setting;
 mod statement;
 mod transaction;
+mod unparsed;
 mod walk;
 
 pub use harmless::known_harmless;
 pub use kind::StatementKind;
 pub use limits::{Limits, ParserMessage, Refused};
 pub use names::QualifiedName;
-pub use resolve::{Inquiry, Misnamed, Names, Qualified, Sight, TouchedObject, context, sight_after};
+pub use prepared::{Deallocated, Prepared};
+pub use resolve::{
+    Clouds, Inquiry, Misnamed, Names, Qualified, Sight, TouchedObject, clouds, context, sight_after,
+};
 pub use search_path::{SearchPath, SearchPathError};
 pub use session_state::keeps_session_state;
 pub use setting::{SettingChange, SettingUse};
-pub use statement::{Access, Analysis, RelationUse, Statement, UnparsedReason, WrittenColumns};
+pub use statement::{Access, Analysis, RelationUse, Statement, WrittenColumns};
 pub use transaction::{Isolation, TransactionControl, TransactionModes};
+pub use unparsed::UnparsedReason;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -59,7 +68,7 @@ pub fn analyse(text: &[u8], limits: &Limits) -> Result<Analysis, Refused> {
     lexical::check(text, limits)?;
     // The binding asserts the types of list members and the encoding of strings. A failed assertion is a fault of
     // ours or its, never a reason to lose the thread: nothing outlives this call, so unwinding leaves no trace.
-    catch_unwind(AssertUnwindSafe(|| statement::statements(sql, limits))).unwrap_or(Err(Refused::Internal))
+    catch_unwind(AssertUnwindSafe(|| read::statements(sql, limits))).unwrap_or(Err(Refused::Internal))
 }
 
 #[cfg(test)]

@@ -1,14 +1,16 @@
-//! INSERT, UPDATE and DELETE: what they write, and when PostgreSQL also reads their target.
+//! INSERT, UPDATE and DELETE, by themselves or within WITH: what they write, and when PostgreSQL also reads their
+//! target.
 
 use crate::grammar::{Node, OnConflictAction, nodes};
 use crate::walk::{Stop, Walker};
-use crate::{Access, UnparsedReason, WrittenColumns};
+use crate::{Access, StatementKind, UnparsedReason, WrittenColumns};
 
 type Done = Result<(), Stop>;
 
 /// The target is read where RETURNING shows it, where ON CONFLICT looks for a row, and where it updates one.
 pub(crate) fn insert<'t>(insert: &'t nodes::InsertStmt, walker: &mut Walker<'t, '_>) -> Done {
     let target = target(insert.relation())?;
+    walker.found.modifies(StatementKind::Insert, None);
     let columns = insert.cols().iter().map(|column| match column {
         Node::ResTarget(column) => Ok(column),
         _ => Err(Stop::from(UnparsedReason::Expression)),
@@ -34,51 +36,53 @@ pub(crate) fn insert<'t>(insert: &'t nodes::InsertStmt, walker: &mut Walker<'t, 
         w.push(insert.select_stmt())?;
         conflict(insert.on_conflict_clause(), w)?;
         returning(insert.returning_clause(), w)
-    })?;
-    walker.run()
+    })
 }
 
 /// The target is read where any row is chosen or shown and where any expression names a column.
 pub(crate) fn update<'t>(update: &'t nodes::UpdateStmt, walker: &mut Walker<'t, '_>) -> Done {
     let target = target(update.relation())?;
     walker.use_relation(target, Access::Update, named(update.target_list())?)?;
+    let predicate = !matches!(update.where_clause(), Node::None);
+    walker.found.modifies(StatementKind::Update, Some(predicate));
+    if predicate || !update.from_clause().is_empty() || update.returning_clause().is_some() {
+        walker.use_relation(target, Access::Read, WrittenColumns::None)?;
+    }
+    walker.push_modified(target);
     walker.push_scope(update.with_clause(), |w| {
         assignments(update.target_list(), w)?;
         w.push_list(update.from_clause())?;
         w.push(update.where_clause())?;
         returning(update.returning_clause(), w)
-    })?;
-    walker.run()?;
-    let chooses = !matches!(update.where_clause(), Node::None) || !update.from_clause().is_empty();
-    if chooses || update.returning_clause().is_some() || walker.found.column {
-        walker.use_relation(target, Access::Read, WrittenColumns::None)?;
-    }
-    Ok(())
+    })
 }
 
 /// As for UPDATE.
 pub(crate) fn delete<'t>(delete: &'t nodes::DeleteStmt, walker: &mut Walker<'t, '_>) -> Done {
     let target = target(delete.relation())?;
     walker.use_relation(target, Access::Delete, WrittenColumns::None)?;
+    let predicate = !matches!(delete.where_clause(), Node::None);
+    walker.found.modifies(StatementKind::Delete, Some(predicate));
+    if predicate || !delete.using_clause().is_empty() || delete.returning_clause().is_some() {
+        walker.use_relation(target, Access::Read, WrittenColumns::None)?;
+    }
+    walker.push_modified(target);
     walker.push_scope(delete.with_clause(), |w| {
         w.push_list(delete.using_clause())?;
         w.push(delete.where_clause())?;
         returning(delete.returning_clause(), w)
-    })?;
-    walker.run()?;
-    let chooses = !matches!(delete.where_clause(), Node::None) || !delete.using_clause().is_empty();
-    if chooses || delete.returning_clause().is_some() || walker.found.column {
-        walker.use_relation(target, Access::Read, WrittenColumns::None)?;
-    }
-    Ok(())
+    })
 }
 
 /// What is written is always a real relation: PostgreSQL never takes a common table expression for it.
-fn target(relation: Option<&nodes::RangeVar>) -> Result<&nodes::RangeVar, Stop> {
+pub(crate) fn target(relation: Option<&nodes::RangeVar>) -> Result<&nodes::RangeVar, Stop> {
     relation.ok_or(UnparsedReason::Expression.into())
 }
 
-fn named<'t>(targets: impl IntoIterator<Item = &'t nodes::ResTarget>) -> Result<WrittenColumns, Stop> {
+/// The columns that a list of targets writes.
+pub(crate) fn named<'t>(
+    targets: impl IntoIterator<Item = &'t nodes::ResTarget>,
+) -> Result<WrittenColumns, Stop> {
     let names = targets.into_iter().map(|target| target.name().map(str::to_owned));
     let mut names = names.collect::<Option<Vec<_>>>().ok_or(UnparsedReason::Expression)?;
     names.sort_unstable();
@@ -110,6 +114,6 @@ fn conflict<'t>(clause: Option<&'t nodes::OnConflictClause>, walker: &mut Walker
     walker.push(clause.where_clause())
 }
 
-fn returning<'t>(clause: Option<&'t nodes::ReturningClause>, walker: &mut Walker<'t, '_>) -> Done {
+pub(crate) fn returning<'t>(clause: Option<&'t nodes::ReturningClause>, walker: &mut Walker<'t, '_>) -> Done {
     clause.map_or(Ok(()), |clause| walker.push_list(clause.exprs()))
 }

@@ -1,5 +1,6 @@
 //! Names as the text spells them, after PostgreSQL's folding of case, unquoting and truncation to 63 bytes.
 
+use crate::grammar::nodes;
 use std::fmt;
 
 /// A possibly qualified name. Unqualified ones are resolved by the session's search path.
@@ -16,6 +17,13 @@ pub struct QualifiedName {
 impl QualifiedName {
     pub(crate) fn bare(name: &str) -> Self {
         Self { catalog: None, schema: None, name: name.to_owned() }
+    }
+
+    /// The name of a relation.
+    pub(crate) fn of(relation: &nodes::RangeVar) -> Option<Self> {
+        let catalog = relation.catalogname().map(str::to_owned);
+        let schema = relation.schemaname().map(str::to_owned);
+        Some(Self { catalog, schema, name: relation.relname()?.to_owned() })
     }
 
     /// A name of one to three parts; `None` for any other shape.

@@ -7,8 +7,8 @@
 //! - An owner who renames or replaces an object in the moment between the answer and the statement is trusted.
 //! - What an owner has attached to an object (triggers, rules, defaults, casts, the body of a view) runs as a part
 //!   of using that object and makes no facts of its own.
-//! - Temporary objects belong to one session and are invisible to the connection that asks. They can only come from
-//!   statements that are unparsed, and after the first of those the session is [`Sight::Clouded`].
+//! - Temporary objects belong to one session and are invisible to the connection that asks, and so is what an open
+//!   transaction has made. After whatever may have made one the session is [`Sight::Clouded`].
 
 mod attested;
 mod names;
@@ -27,11 +27,14 @@ use crate::{
 
 pub use attested::Misnamed;
 pub use names::{Names, Qualified};
-pub use sight::{Sight, sight_after};
+pub use sight::{Clouds, Sight, clouds, sight_after};
 pub use touched::TouchedObject;
 
 /// Names that one operation may have.
 const MAX_NAMES: usize = 4096;
+
+/// The schema of temporary objects, by its alias: each session has one of its own.
+const TEMPORARY: &str = "pg_temp";
 
 /// Input functions of types that look names up in the catalog, and so tell which objects there are.
 const READS_THE_CATALOG: [&str; 12] = [
@@ -55,6 +58,7 @@ pub struct Inquiry<'a> {
     analysis: &'a Analysis,
     database: Arc<str>,
     sight: Sight,
+    path: Option<Vec<String>>,
     names: Names,
 }
 
@@ -66,7 +70,8 @@ impl<'a> Inquiry<'a> {
     pub fn of(analysis: &'a Analysis, database: &Arc<str>, sight: Sight) -> Result<Self, Refusal> {
         let unparsed = analysis.statements.iter().any(|statement| statement.unparsed.is_some());
         let sight = if unparsed { Sight::Clouded } else { sight };
-        let mut inquiry = Self { analysis, database: database.clone(), sight, names: Names::default() };
+        let mut inquiry =
+            Self { analysis, database: database.clone(), sight, path: None, names: Names::default() };
         inquiry.collect();
         if inquiry.names.len() > MAX_NAMES {
             return Err(Refusal::denied(
@@ -75,6 +80,12 @@ impl<'a> Inquiry<'a> {
             ));
         }
         Ok(inquiry)
+    }
+
+    /// With the effective search path of the session, by which a table that is made without a schema is put into one.
+    #[must_use]
+    pub fn on_path(self, path: &[String]) -> Self {
+        Self { path: Some(path.to_vec()), ..self }
     }
 
     /// Whether there is nothing to ask.
@@ -87,22 +98,28 @@ impl<'a> Inquiry<'a> {
         &self.names
     }
 
-    /// Everything that the operation touches, given what the catalog found.
+    /// Everything that the operation touches, given what the catalog found. Statements run one after the other, so
+    /// what names something behind one that clouds the sight is also [`Action::Unparsed`].
     ///
     /// # Errors
     /// A refusal if a name means nothing to the role.
     pub fn facts(&self, found: &[Found]) -> Result<Vec<Fact>, Refusal> {
         let mut facts = BTreeSet::new();
+        let mut clouded = self.sight == Sight::Clouded;
+        if clouded && !self.analysis.reads_alike {
+            facts.insert(self.on_database(Action::Unparsed));
+        }
         for statement in &self.analysis.statements {
             let mut own = BTreeSet::new();
             self.statement(statement, found, &mut own)?;
             if own.is_empty() {
                 own.insert(self.on_database(Action::PostgresEvaluate));
             }
+            if clouded && statement.names_something() {
+                own.insert(self.on_database(Action::Unparsed));
+            }
+            clouded |= clouds(&own).any();
             facts.append(&mut own);
-        }
-        if self.sight == Sight::Clouded {
-            facts.insert(self.on_database(Action::Unparsed));
         }
         if facts.is_empty() {
             facts.insert(self.on_database(Action::PostgresEvaluate));
@@ -111,7 +128,7 @@ impl<'a> Inquiry<'a> {
     }
 
     fn collect(&mut self) {
-        let statements = || self.analysis.statements.iter();
+        let statements = || self.analysis.statements.iter().filter(|statement| statement.unparsed.is_none());
         let mut relations: Vec<(Qualified, bool)> = Vec::new();
         for relation in statements().flat_map(|statement| &statement.relations) {
             if let Some(name) = self.qualified(&relation.name) {
@@ -163,7 +180,8 @@ impl<'a> Inquiry<'a> {
         for name in &statement.functions {
             for function in self.found(Kind::Function, name, found)? {
                 let harmless = function.schema == "pg_catalog" && known_harmless(&function.name);
-                self.call(!harmless, &function.schema, &function.name, facts);
+                let counts = !harmless || statement.procedure.as_ref() == Some(name);
+                self.call(counts, &function.schema, &function.name, facts);
             }
         }
         for name in &statement.operators {
@@ -193,7 +211,42 @@ impl<'a> Inquiry<'a> {
                 }
             }
         }
+        if let Some(table) = &statement.creates {
+            self.creation(table, statement.temporary, facts)?;
+        }
+        if statement.runs_block {
+            facts.insert(self.on_database(Action::PostgresDo));
+        }
         self.session(statement, facts);
+        Ok(())
+    }
+
+    /// A table is made in the schema that is written, or else in the first of the path that there is and that the role
+    /// may use. Which one that is would be for the catalog to say, so all of the path count. Without any of them the
+    /// table is a temporary one, which is less.
+    fn creation(
+        &self,
+        table: &QualifiedName,
+        temporary: bool,
+        facts: &mut BTreeSet<Fact>,
+    ) -> Result<(), Refusal> {
+        let Some(name) = self.qualified(table) else { return self.unresolved() };
+        let schemas = match (&self.path, name.schema.as_str()) {
+            _ if temporary => vec![TEMPORARY],
+            (Some(path), "") => {
+                path.iter().map(String::as_str).filter(|schema| *schema != "pg_catalog").collect()
+            }
+            (None, "") => Vec::new(),
+            (_, schema) => vec![schema],
+        };
+        if schemas.is_empty() {
+            return self.unresolved();
+        }
+        facts.extend(schemas.into_iter().map(|schema| {
+            let (schema, table) = (schema.into(), name.name.as_str().into());
+            let resource = Resource::Table { database: self.database.clone(), schema, table };
+            Fact { action: Action::PostgresCreate, resource }
+        }));
         Ok(())
     }
 
@@ -208,6 +261,7 @@ impl<'a> Inquiry<'a> {
             Access::Insert => Action::PostgresInsert,
             Access::Update => Action::PostgresUpdate,
             Access::Delete => Action::PostgresDelete,
+            Access::Lock => Action::PostgresLock,
         };
         for table in self.found(Kind::Relation, &relation.name, found)? {
             // Tables, partitioned and foreign tables, views, sequences and TOAST tables hold rows; indexes do not.
@@ -306,7 +360,8 @@ impl<'a> Inquiry<'a> {
 /// What policy sees as `context`.
 pub fn context(analysis: &Analysis, in_transaction: bool) -> OperationContext {
     let statements = &analysis.statements;
-    let kinds: BTreeSet<&'static str> = statements.iter().map(|statement| statement.kind.as_str()).collect();
+    let kinds = statements.iter().flat_map(|statement| &statement.kinds);
+    let kinds: BTreeSet<&'static str> = kinds.map(|kind| kind.as_str()).collect();
     // A statement that is not understood may write without a predicate, so it counts as one that does.
     let bounded =
         |statement: &Statement| statement.unparsed.is_none() && statement.has_predicate != Some(false);

@@ -3,26 +3,15 @@
 //! A function that the text calls may do the same out of sight, and so may a statement that is not understood: of the
 //! latter only its kind is known, and what it makes.
 
+use crate::creation::into;
 use crate::grammar::{Node, nodes};
 use crate::{Analysis, QualifiedName, SettingUse, Statement, StatementKind};
 
 /// `RELPERSISTENCE_TEMP` of PostgreSQL's `pg_class.h`.
 const TEMPORARY: std::ffi::c_char = b't' as std::ffi::c_char;
 
-/// Statements that make or need prepared statements, cursors, channels or libraries. COPY has a protocol of its own.
-const KINDS: [&str; 11] = [
-    "close",
-    "copy",
-    "deallocate",
-    "declare",
-    "discard",
-    "execute",
-    "fetch",
-    "listen",
-    "load",
-    "prepare",
-    "unlisten",
-];
+/// Statements without facts that make or need cursors, channels or libraries. COPY has a protocol of its own.
+const KINDS: [&str; 5] = ["copy", "declare", "fetch", "listen", "load"];
 
 /// Session locks, the last value of a sequence, and what changes settings. Sorted.
 const FUNCTIONS: [&str; 9] = [
@@ -47,6 +36,12 @@ pub fn keeps_session_state(analysis: &Analysis) -> bool {
 fn keeps(statement: &Statement) -> bool {
     let kind = match statement.kind {
         StatementKind::Other(word) => KINDS.contains(&word),
+        StatementKind::Prepare
+        | StatementKind::Execute
+        | StatementKind::Deallocate
+        | StatementKind::Discard
+        | StatementKind::Close
+        | StatementKind::Unlisten => true,
         // What is not understood may be SET LOCAL, but nobody can tell.
         StatementKind::Set | StatementKind::Reset => statement.unparsed.is_some(),
         _ => false,
@@ -87,15 +82,6 @@ pub(crate) fn makes_temporary(node: Node<'_>) -> bool {
     }
 }
 
-/// The INTO of a query is that of its first SELECT.
-fn into(select: &nodes::SelectStmt) -> Option<&nodes::IntoClause> {
-    let mut first = select;
-    while let Some(left) = first.larg() {
-        first = left;
-    }
-    first.into_clause()
-}
-
 fn is_temporary(made: Option<&nodes::RangeVar>) -> bool {
     made.is_some_and(|made| {
         made.relpersistence == TEMPORARY || made.schemaname().is_some_and(is_temporary_schema)
@@ -133,6 +119,9 @@ mod tests {
             "listen l",
             "unlisten *",
             "discard all",
+            "discard temp",
+            "prepare p as update t set a = 1",
+            "explain analyze create temp table t as select 1",
             "load 'x'",
             "copy t from stdin",
             "create temp table t (a int)",
@@ -148,7 +137,8 @@ mod tests {
             "set timezone = 'UTC'",
             "set transaction_timeout = 5",
             "set search_path = x",
-            "set local search_path = x",
+            "set role x",
+            "reset session authorization",
             "reset timezone",
             "reset all",
             "set session characteristics as transaction read only",
@@ -170,6 +160,15 @@ mod tests {
             "select pg_advisory_xact_lock(1)",
             "insert into s.t values (nextval('s'))",
             "set local timezone = 'UTC'",
+            "set local search_path = x",
+            "set local role x",
+            "select * from t for update",
+            "with d as (delete from t) select 1",
+            "create table t as select 1",
+            "select 1 into t",
+            "explain analyze select 1",
+            "do $$ $$",
+            "call p()",
             "set transaction read only",
             "set transaction_isolation = 'serializable'",
             "show timezone",

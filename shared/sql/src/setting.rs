@@ -1,9 +1,10 @@
 //! SET, RESET and SHOW, for a closed list of settings.
 //!
 //! On the list is what only changes how this session formats values, how long it waits, what it calls itself, or
-//! the modes of its own transactions. Whatever changes who acts, which objects a name means, how text is read or
-//! which rows are seen (`role`, `search_path`, `standard_conforming_strings`, `client_encoding`, `row_security`, …),
-//! custom settings that policies in the database may read, and planner or memory settings are not.
+//! the modes of its own transactions; and what changes who acts and which objects a name means, after which the
+//! catalog has to be asked otherwise ([`SettingUse::changes_names`]). Whatever changes how text is read or which rows
+//! are seen (`standard_conforming_strings`, `client_encoding`, `row_security`, …), custom settings that policies in the
+//! database may read, and planner or memory settings are not.
 
 use crate::grammar::{ConstValue, Node, NodeList, VariableSetKind as Kind, nodes};
 use crate::transaction::{self, TransactionControl};
@@ -13,13 +14,19 @@ use crate::{Statement, TransactionModes, UnparsedReason};
 /// A setting and what is done to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingUse {
-    /// Lower case. `SHOW ALL` names `all`.
+    /// Lower case. `SHOW ALL` and `RESET ALL` name `all`.
     pub name: String,
     /// What is done.
     pub change: SettingChange,
 }
 
 impl SettingUse {
+    /// Whether names may mean something else after the change: who acts and which schemas are searched, or all settings
+    /// at once.
+    pub fn changes_names(&self) -> bool {
+        self.change != SettingChange::Show && changes_names(&self.name)
+    }
+
     /// Whether the change lasts beyond the transaction that it is made in.
     pub fn outlives_transaction(&self) -> bool {
         // The modes of the present transaction are settings of it alone, however they are set.
@@ -52,8 +59,21 @@ pub enum SettingChange {
     },
 }
 
+/// The settings that decide what names mean; `all` are among all. RESET ALL leaves the first two alone.
+const OF_NAMES: [&str; 4] = ["role", "session_authorization", "search_path", "all"];
+
+/// Whether the setting of that name decides what names mean.
+pub(crate) fn changes_names(setting: &str) -> bool {
+    OF_NAMES.contains(&setting)
+}
+
+/// RESET ALL.
+pub(crate) fn reset_all() -> SettingUse {
+    SettingUse { name: "all".to_owned(), change: SettingChange::Reset { local: false } }
+}
+
 /// Sorted, lower case.
-const CHANGEABLE: [&str; 18] = [
+const CHANGEABLE: [&str; 21] = [
     "application_name",
     "bytea_output",
     "client_min_messages",
@@ -66,6 +86,9 @@ const CHANGEABLE: [&str; 18] = [
     "idle_session_timeout",
     "intervalstyle",
     "lock_timeout",
+    "role",
+    "search_path",
+    "session_authorization",
     "statement_timeout",
     "timezone",
     "transaction_deferrable",
@@ -85,7 +108,12 @@ pub(crate) fn changes(set: &nodes::VariableSetStmt, statement: &mut Statement) -
         Kind::VAR_SET_DEFAULT => SettingChange::Reset { local: set.is_local },
         Kind::VAR_RESET => SettingChange::Reset { local: false },
         Kind::VAR_SET_MULTI => return modes(set, statement),
-        // RESET ALL undoes what the session was set up with; FROM CURRENT belongs to CREATE FUNCTION.
+        // Every setting goes back to what the login gave it, which is not more than it was then.
+        Kind::VAR_RESET_ALL => {
+            statement.settings.push(reset_all());
+            return Ok(());
+        }
+        // FROM CURRENT belongs to CREATE FUNCTION.
         _ => return Err(UnparsedReason::Setting.into()),
     };
     let name = set.name().unwrap_or_default().to_ascii_lowercase();

@@ -1,10 +1,7 @@
-//! What one statement does, in textual names, and how the facts are put together from its parse tree.
+//! What one statement does, in textual names.
 
-use crate::grammar::{self, Node, nodes};
-use crate::walk::{Stop, Walker};
 use crate::{
-    Limits, QualifiedName, Refused, SettingUse, StatementKind, TransactionControl, modification,
-    session_state, setting, transaction,
+    Deallocated, Prepared, QualifiedName, SettingUse, StatementKind, TransactionControl, UnparsedReason,
 };
 use std::ops::Range;
 
@@ -13,6 +10,9 @@ use std::ops::Range;
 pub struct Analysis {
     /// In the order of the text; none for an empty query.
     pub statements: Vec<Statement>,
+    /// The text is ASCII without a backslash, so it reads the same whatever the session's encoding is and whatever a
+    /// backslash means in its strings.
+    pub reads_alike: bool,
 }
 
 /// Facts of one statement. The lists are sorted, without repetition.
@@ -20,10 +20,14 @@ pub struct Analysis {
 pub struct Statement {
     /// What kind of statement it is.
     pub kind: StatementKind,
+    /// Its kind, and those of what it explains, prepares, executes or makes a table of, and of the INSERTs, UPDATEs,
+    /// DELETEs and MERGEs within WITH, which run as parts of it. MERGE is also what its clauses do, and SELECT … INTO
+    /// is also CREATE TABLE AS.
+    pub kinds: Vec<StatementKind>,
     /// Where it stands in the text, in bytes.
     pub span: Range<usize>,
     /// Why the statement is not understood. Then there is no other fact than kind, span and `temporary`, and that
-    /// means nothing: it must be treated as touching everything.
+    /// means nothing: it must be treated as touching everything. An EXECUTE has the facts of its arguments besides.
     pub unparsed: Option<UnparsedReason>,
     /// Tables, views and the like, each with what is done to it. Names of common table expressions are resolved
     /// here and never listed.
@@ -42,11 +46,25 @@ pub struct Statement {
     pub collations: Vec<QualifiedName>,
     /// Settings that are read or changed.
     pub settings: Vec<SettingUse>,
-    /// For UPDATE and DELETE, explained ones too: whether there is a WHERE clause.
+    /// Whether every UPDATE and DELETE in it has a WHERE clause, explained and prepared ones and those within WITH too;
+    /// none where there is neither. MERGE chooses its rows by ON. An anonymous block may have any, so never.
     pub has_predicate: Option<bool>,
+    /// The table that it makes (CREATE TABLE AS, SELECT … INTO).
+    pub creates: Option<QualifiedName>,
+    /// It is an anonymous block (DO), which may do anything.
+    pub runs_block: bool,
+    /// The procedure that it calls (CALL), which is among `functions` too.
+    pub procedure: Option<QualifiedName>,
+    /// The statement that it prepares (PREPARE), whose facts it has as if it were executed.
+    pub prepares: Option<Prepared>,
+    /// The name of the prepared statement that it executes (EXECUTE). Unparsed until
+    /// [`Analysis::executing`] has said what that is.
+    pub executes: Option<String>,
+    /// The prepared statements that it drops (DEALLOCATE, DISCARD ALL).
+    pub deallocates: Option<Deallocated>,
     /// What it does to the transaction.
     pub transaction: Option<TransactionControl>,
-    /// The highest `$n`, 0 if there is none.
+    /// The highest `$n`, 0 if there is none. Those of what is prepared by PREPARE are not among them.
     pub highest_parameter: u32,
     /// It makes a temporary table, view, sequence, function or type, as far as its own words say so. Unparsed
     /// statements too.
@@ -75,6 +93,8 @@ pub enum Access {
     Update,
     /// Rows are removed.
     Delete,
+    /// It or its rows are locked against others (LOCK, FOR UPDATE and the like).
+    Lock,
 }
 
 /// Columns that a statement writes.
@@ -88,57 +108,11 @@ pub enum WrittenColumns {
     All,
 }
 
-/// Why a statement is not understood.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum UnparsedReason {
-    /// A kind of statement without facts: DDL, COPY, DO, CALL, cursors, …
-    StatementKind,
-    /// INSERT, UPDATE, DELETE or MERGE inside WITH.
-    WritingCte,
-    /// SELECT … INTO.
-    SelectInto,
-    /// FOR UPDATE, FOR SHARE and their weaker forms.
-    RowLock,
-    /// EXPLAIN that mentions ANALYZE, whatever value it gives it.
-    ExplainAnalyze,
-    /// EXPLAIN with an unknown option.
-    ExplainOption,
-    /// EXPLAIN of something else than SELECT, INSERT, UPDATE, DELETE.
-    ExplainKind,
-    /// A setting that is not on the closed list, or RESET ALL.
-    Setting,
-    /// A setting's value or a transaction mode that is no plain constant.
-    SettingValue,
-    /// Part of an expression, clause or name that is not on the allow-list.
-    Expression,
-    /// WHERE CURRENT OF.
-    Cursor,
-}
-
-impl UnparsedReason {
-    /// Stable snake_case word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::StatementKind => "statement_kind",
-            Self::WritingCte => "writing_cte",
-            Self::SelectInto => "select_into",
-            Self::RowLock => "row_lock",
-            Self::ExplainAnalyze => "explain_analyze",
-            Self::ExplainOption => "explain_option",
-            Self::ExplainKind => "explain_kind",
-            Self::Setting => "setting",
-            Self::SettingValue => "setting_value",
-            Self::Expression => "expression",
-            Self::Cursor => "cursor",
-        }
-    }
-}
-
 impl Statement {
-    fn new(kind: StatementKind, span: Range<usize>) -> Self {
+    pub(crate) fn new(kind: StatementKind, span: Range<usize>) -> Self {
         Self {
             kind,
+            kinds: vec![kind],
             span,
             unparsed: None,
             relations: Vec::new(),
@@ -149,109 +123,36 @@ impl Statement {
             collations: Vec::new(),
             settings: Vec::new(),
             has_predicate: None,
+            creates: None,
+            runs_block: false,
+            procedure: None,
+            prepares: None,
+            executes: None,
+            deallocates: None,
             transaction: None,
             highest_parameter: 0,
             temporary: false,
         }
     }
-}
 
-/// Parses and walks a text that passed the lexical bounds.
-pub(crate) fn statements(sql: &str, limits: &Limits) -> Result<Analysis, Refused> {
-    let tree = grammar::parse(sql)?;
-    if tree.len() > limits.statements {
-        return Err(Refused::TooManyStatements { limit: limits.statements });
+    /// Adds kinds of statements that it runs as its own parts.
+    pub(crate) fn add_kinds(&mut self, kinds: impl IntoIterator<Item = StatementKind>) {
+        self.kinds.extend(kinds);
+        self.kinds.sort_unstable();
+        self.kinds.dedup();
     }
-    let mut budget = limits.nodes;
-    let statements = tree
-        .statements()
-        .map(|raw| one(raw.stmt(), span(raw, sql.len()), &mut budget, limits))
-        .collect::<Result<_, _>>()?;
-    Ok(Analysis { statements })
-}
 
-/// PostgreSQL counts from 0 and writes a length of 0 for "to the end".
-fn span(raw: &nodes::RawStmt, end: usize) -> Range<usize> {
-    let start = usize::try_from(raw.stmt_location).unwrap_or(0).min(end);
-    let length = usize::try_from(raw.stmt_len).unwrap_or(0);
-    let stop = if length == 0 { end } else { start.saturating_add(length).min(end) };
-    start..stop
-}
-
-fn one(
-    node: Node<'_>,
-    span: Range<usize>,
-    budget: &mut usize,
-    limits: &Limits,
-) -> Result<Statement, Refused> {
-    let kind = StatementKind::of(node);
-    let temporary = session_state::makes_temporary(node);
-    let mut statement = Statement { temporary, ..Statement::new(kind, span.clone()) };
-    match fill(&mut statement, node, budget) {
-        Ok(()) => Ok(statement),
-        Err(Stop::TooManyNodes) => Err(Refused::TooManyNodes { limit: limits.nodes }),
-        // What was found so far is dropped: half of the facts would look like all of them.
-        Err(Stop::Unparsed(reason)) => {
-            Ok(Statement { unparsed: Some(reason), temporary, ..Statement::new(kind, span) })
-        }
+    /// Whether anything in it means what the session lets it mean: an object by the search path or by temporary ones,
+    /// the schema of a table that is made, a prepared statement.
+    pub(crate) fn names_something(&self) -> bool {
+        let Self {
+            relations, functions, attributes, operators, types, collations, creates, executes, ..
+        } = self;
+        let lists = [functions, operators, types, collations];
+        !relations.is_empty()
+            || !attributes.is_empty()
+            || lists.iter().any(|list| !list.is_empty())
+            || creates.is_some()
+            || executes.is_some()
     }
-}
-
-fn fill(statement: &mut Statement, node: Node<'_>, budget: &mut usize) -> Result<(), Stop> {
-    match node {
-        Node::SelectStmt(_) | Node::InsertStmt(_) | Node::UpdateStmt(_) | Node::DeleteStmt(_) => {
-            query(statement, node, budget)
-        }
-        Node::ExplainStmt(explain) => {
-            options_are_harmless(explain)?;
-            match explain.query() {
-                inner @ (Node::SelectStmt(_)
-                | Node::InsertStmt(_)
-                | Node::UpdateStmt(_)
-                | Node::DeleteStmt(_)) => query(statement, inner, budget),
-                _ => Err(UnparsedReason::ExplainKind.into()),
-            }
-        }
-        Node::TransactionStmt(t) => {
-            statement.transaction = Some(transaction::control(t)?);
-            Ok(())
-        }
-        Node::VariableSetStmt(set) => setting::changes(set, statement),
-        Node::VariableShowStmt(show) => {
-            statement.settings = setting::shown(show)?;
-            Ok(())
-        }
-        _ => Err(UnparsedReason::StatementKind.into()),
-    }
-}
-
-fn query(statement: &mut Statement, node: Node<'_>, budget: &mut usize) -> Result<(), Stop> {
-    let mut walker = Walker::new(budget);
-    match node {
-        Node::InsertStmt(insert) => modification::insert(insert, &mut walker)?,
-        Node::UpdateStmt(update) => {
-            statement.has_predicate = Some(!matches!(update.where_clause(), Node::None));
-            modification::update(update, &mut walker)?;
-        }
-        Node::DeleteStmt(delete) => {
-            statement.has_predicate = Some(!matches!(delete.where_clause(), Node::None));
-            modification::delete(delete, &mut walker)?;
-        }
-        _ => walker.walk(node)?,
-    }
-    walker.found.into_statement(statement);
-    Ok(())
-}
-
-/// ANALYZE runs the statement, so its mere mention is enough; SERIALIZE and what is yet to come need it. VERBOSE
-/// prints the definitions of views, and SETTINGS the server's configuration.
-fn options_are_harmless(explain: &nodes::ExplainStmt) -> Result<(), Stop> {
-    for option in explain.options() {
-        match option.defname() {
-            Some("analyze") => return Err(UnparsedReason::ExplainAnalyze.into()),
-            Some("buffers" | "costs" | "format" | "generic_plan" | "memory" | "summary") => {}
-            _ => return Err(UnparsedReason::ExplainOption.into()),
-        }
-    }
-    Ok(())
 }

@@ -1,11 +1,17 @@
 //! The walk over a query's parse tree: an allow-list of node types, an explicit stack, a budget of nodes.
 //!
-//! The stack holds nodes still to visit and, between them, the points where the name of a common table expression
-//! comes into sight and goes out of it. Children are pushed last-first, so a statement's names are in sight exactly
-//! while its own part of the tree is visited.
+//! The stack holds nodes still to visit and, between them, the points where something begins to hold and ends: the
+//! name of a common table expression is in sight, rows are locked, a modification is done. Children are pushed
+//! last-first, so what holds for a part of the tree holds exactly while that part is visited.
 
-use crate::grammar::{A_Expr_Kind as Kind, Node, NodeList, SubLinkType, nodes};
-use crate::{Access, QualifiedName, RelationUse, Statement, UnparsedReason, WrittenColumns};
+mod expression;
+
+use crate::grammar::{Node, NodeList, nodes};
+use crate::{
+    Access, QualifiedName, RelationUse, Statement, StatementKind, UnparsedReason, WrittenColumns, merge,
+    modification,
+};
+pub(crate) use expression::name;
 use std::collections::{BTreeSet, HashMap};
 
 /// Why a walk ended early.
@@ -28,18 +34,24 @@ type Done = Result<(), Stop>;
 /// What a walk found.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
-    pub(crate) relations: BTreeSet<RelationUse>,
+    relations: BTreeSet<RelationUse>,
     functions: BTreeSet<QualifiedName>,
     attributes: BTreeSet<String>,
     operators: BTreeSet<QualifiedName>,
     types: BTreeSet<QualifiedName>,
     collations: BTreeSet<QualifiedName>,
     highest_parameter: u32,
-    /// A column was mentioned.
-    pub(crate) column: bool,
+    /// How often columns were mentioned.
+    columns: usize,
+    /// The statements that write, wherever they stand.
+    kinds: BTreeSet<StatementKind>,
+    has_predicate: Option<bool>,
+    /// How many SELECTs have an INTO.
+    pub(crate) intos: usize,
 }
 
 impl Found {
+    /// Adds to a statement that has no names yet.
     pub(crate) fn into_statement(self, statement: &mut Statement) {
         statement.relations = self.relations.into_iter().collect();
         statement.functions = self.functions.into_iter().collect();
@@ -48,6 +60,16 @@ impl Found {
         statement.types = self.types.into_iter().collect();
         statement.collations = self.collations.into_iter().collect();
         statement.highest_parameter = self.highest_parameter;
+        statement.has_predicate = self.has_predicate;
+        statement.add_kinds(self.kinds);
+    }
+
+    /// One modification, and whether its rows are chosen: of several, all have to be.
+    pub(crate) fn modifies(&mut self, kind: StatementKind, chosen: Option<bool>) {
+        self.kinds.insert(kind);
+        if let Some(chosen) = chosen {
+            self.has_predicate = Some(chosen && self.has_predicate != Some(false));
+        }
     }
 
     fn operator(&mut self, name: &str) {
@@ -61,6 +83,16 @@ enum Task<'t> {
     Enter(&'t str),
     /// It goes out of sight.
     Leave(&'t str),
+    /// From here on rows of what is read are locked.
+    Lock,
+    /// No more, unless something around does it too.
+    Unlock,
+    /// The end of an UPDATE or DELETE of this relation, which is read if one of its expressions named a column: if
+    /// columns were mentioned more often than this.
+    Modified {
+        target: &'t nodes::RangeVar,
+        columns: usize,
+    },
 }
 
 pub(crate) struct Walker<'t, 'b> {
@@ -68,29 +100,33 @@ pub(crate) struct Walker<'t, 'b> {
     stack: Vec<Task<'t>>,
     /// How many common table expressions of each name are in sight.
     in_sight: HashMap<&'t str, usize>,
+    /// How many clauses around lock rows.
+    locking: usize,
     budget: &'b mut usize,
 }
 
 impl<'t, 'b> Walker<'t, 'b> {
     /// A walker that may visit `budget` nodes and leaves there what remains.
     pub(crate) fn new(budget: &'b mut usize) -> Self {
-        Self { found: Found::default(), stack: Vec::new(), in_sight: HashMap::new(), budget }
+        Self { found: Found::default(), stack: Vec::new(), in_sight: HashMap::new(), locking: 0, budget }
     }
 
     /// Visits everything below `node`.
     pub(crate) fn walk(&mut self, node: Node<'t>) -> Done {
         self.push(node)?;
-        self.run()
-    }
-
-    /// Visits what was pushed.
-    pub(crate) fn run(&mut self) -> Done {
         while let Some(task) = self.stack.pop() {
             match task {
                 Task::Visit(node) => self.visit(node)?,
                 Task::Enter(name) => *self.in_sight.entry(name).or_default() += 1,
                 Task::Leave(name) => {
                     self.in_sight.entry(name).and_modify(|count| *count = count.saturating_sub(1));
+                }
+                Task::Lock => self.locking = self.locking.saturating_add(1),
+                Task::Unlock => self.locking = self.locking.saturating_sub(1),
+                Task::Modified { target, columns } => {
+                    if self.found.columns > columns {
+                        self.use_relation(target, Access::Read, WrittenColumns::None)?;
+                    }
                 }
             }
         }
@@ -134,16 +170,18 @@ impl<'t, 'b> Walker<'t, 'b> {
         Ok(())
     }
 
+    /// Below what is pushed from here on, a mention of a column means that `target` is read.
+    pub(crate) fn push_modified(&mut self, target: &'t nodes::RangeVar) {
+        self.stack.push(Task::Modified { target, columns: self.found.columns });
+    }
+
     pub(crate) fn use_relation(
         &mut self,
         relation: &nodes::RangeVar,
         access: Access,
         written: WrittenColumns,
     ) -> Done {
-        let name = relation.relname().ok_or(UnparsedReason::Expression)?.to_owned();
-        let catalog = relation.catalogname().map(str::to_owned);
-        let schema = relation.schemaname().map(str::to_owned);
-        let name = QualifiedName { catalog, schema, name };
+        let name = QualifiedName::of(relation).ok_or(UnparsedReason::Expression)?;
         self.found.relations.insert(RelationUse { name, access, written_columns: written });
         Ok(())
     }
@@ -154,9 +192,10 @@ impl<'t, 'b> Walker<'t, 'b> {
             Node::NodeList(list) => self.push_list(list),
             Node::SelectStmt(select) => self.select(select),
             Node::CommonTableExpr(cte) => self.common_table(cte),
-            Node::InsertStmt(_) | Node::UpdateStmt(_) | Node::DeleteStmt(_) | Node::MergeStmt(_) => {
-                Err(UnparsedReason::WritingCte.into())
-            }
+            Node::InsertStmt(insert) => modification::insert(insert, self),
+            Node::UpdateStmt(update) => modification::update(update, self),
+            Node::DeleteStmt(delete) => modification::delete(delete, self),
+            Node::MergeStmt(merge) => merge::merge(merge, self),
 
             Node::RangeVar(relation) => self.relation(relation),
             Node::JoinExpr(join) => {
@@ -197,66 +236,12 @@ impl<'t, 'b> Walker<'t, 'b> {
         }
     }
 
-    fn expression(&mut self, node: Node<'t>) -> Done {
-        match node {
-            Node::A_Const(_) | Node::SQLValueFunction(_) | Node::SetToDefault(_) => Ok(()),
-            Node::ParamRef(parameter) => {
-                let number = u32::try_from(parameter.number).map_err(|_| UnparsedReason::Expression)?;
-                self.found.highest_parameter = self.found.highest_parameter.max(number);
-                Ok(())
-            }
-            Node::ColumnRef(column) => self.column(column),
-            Node::FuncCall(call) => self.call(call),
-            Node::A_Expr(expression) => self.operation(expression),
-            Node::SubLink(link) => self.sub_link(link),
-            Node::TypeCast(cast) => {
-                self.type_name(cast.type_name())?;
-                self.push(cast.arg())
-            }
-            Node::CollateClause(collate) => {
-                self.found.collations.insert(name(collate.collname())?);
-                self.push(collate.arg())
-            }
-            Node::CaseExpr(case) => {
-                if !matches!(case.arg(), Node::None) {
-                    self.found.operator("=");
-                }
-                self.push_list(case.args())?;
-                self.push_all([case.arg(), case.defresult()])
-            }
-            Node::CaseWhen(when) => self.push_all([when.expr(), when.result()]),
-            Node::A_Indirection(of) => {
-                self.indirection(of.indirection())?;
-                self.push(of.arg())
-            }
-            // `(a, b) = source` repeats the one source for each column.
-            Node::MultiAssignRef(part) if part.colno == 1 => self.push(part.source()),
-            Node::MultiAssignRef(_) => Ok(()),
-            Node::BoolExpr(e) => self.push_list(e.args()),
-            Node::NullTest(e) => self.push(e.arg()),
-            Node::BooleanTest(e) => self.push(e.arg()),
-            Node::CoalesceExpr(e) => self.push_list(e.args()),
-            Node::MinMaxExpr(e) => self.push_list(e.args()),
-            Node::A_ArrayExpr(e) => self.push_list(e.elements()),
-            Node::RowExpr(e) => self.push_list(e.args()),
-            Node::NamedArgExpr(e) => self.push(e.arg()),
-            Node::GroupingFunc(e) => self.push_list(e.args()),
-            Node::CurrentOfExpr(_) => Err(UnparsedReason::Cursor.into()),
-            _ => Err(UnparsedReason::Expression.into()),
-        }
-    }
-
-    fn push_all<const N: usize>(&mut self, nodes: [Node<'t>; N]) -> Done {
+    pub(crate) fn push_all<const N: usize>(&mut self, nodes: [Node<'t>; N]) -> Done {
         nodes.into_iter().try_for_each(|node| self.push(node))
     }
 
     fn select(&mut self, select: &'t nodes::SelectStmt) -> Done {
-        if select.into_clause().is_some() {
-            return Err(UnparsedReason::SelectInto.into());
-        }
-        if !select.locking_clause().is_empty() {
-            return Err(UnparsedReason::RowLock.into());
-        }
+        self.found.intos += usize::from(select.into_clause().is_some());
         self.push_scope(select.with_clause(), |w| {
             for target in select.target_list() {
                 w.push(Node::ResTarget(target))?;
@@ -266,23 +251,37 @@ impl<'t, 'b> Walker<'t, 'b> {
             }
             for list in [
                 select.distinct_clause(),
-                select.from_clause(),
                 select.group_clause(),
                 select.window_clause(),
                 select.values_lists(),
             ] {
                 w.push_list(list)?;
             }
-            for side in [select.larg(), select.rarg()].into_iter().flatten() {
-                w.push(Node::SelectStmt(side))?;
-            }
             w.push_all([
                 select.where_clause(),
                 select.having_clause(),
                 select.limit_offset(),
                 select.limit_count(),
-            ])
+            ])?;
+            w.push_sources(select)
         })
+    }
+
+    /// What a SELECT reads from. FOR UPDATE and its like lock rows of all of it, down into subqueries but not into
+    /// common table expressions; with OF only of some, and which these are is left to the reader.
+    fn push_sources(&mut self, select: &'t nodes::SelectStmt) -> Done {
+        let locks = !select.locking_clause().is_empty();
+        if locks {
+            self.stack.push(Task::Unlock);
+        }
+        self.push_list(select.from_clause())?;
+        for side in [select.larg(), select.rarg()].into_iter().flatten() {
+            self.push(Node::SelectStmt(side))?;
+        }
+        if locks {
+            self.stack.push(Task::Lock);
+        }
+        Ok(())
     }
 
     fn common_table(&mut self, cte: &'t nodes::CommonTableExpr) -> Done {
@@ -298,6 +297,9 @@ impl<'t, 'b> Walker<'t, 'b> {
         if unqualified && relation.relname().is_some_and(seen) {
             return Ok(());
         }
+        if self.locking > 0 {
+            self.use_relation(relation, Access::Lock, WrittenColumns::None)?;
+        }
         self.use_relation(relation, Access::Read, WrittenColumns::None)
     }
 
@@ -312,97 +314,4 @@ impl<'t, 'b> Walker<'t, 'b> {
         self.type_name(column.type_name())?;
         column.coll_clause().map_or(Ok(()), |collate| self.push(Node::CollateClause(collate)))
     }
-
-    fn column(&mut self, column: &nodes::ColumnRef) -> Done {
-        self.found.column = true;
-        match column.fields().iter().next_back() {
-            Some(Node::String(last)) if column.fields().len() > 1 => {
-                self.found.attributes.extend(last.sval().map(str::to_owned));
-                Ok(())
-            }
-            Some(Node::String(_) | Node::A_Star(_)) => Ok(()),
-            _ => Err(UnparsedReason::Expression.into()),
-        }
-    }
-
-    pub(crate) fn indirection(&mut self, steps: &'t NodeList) -> Done {
-        for step in steps {
-            match step {
-                Node::String(field) => self.found.attributes.extend(field.sval().map(str::to_owned)),
-                Node::A_Star(_) => {}
-                Node::A_Indices(index) => self.push_all([index.lidx(), index.uidx()])?,
-                _ => return Err(UnparsedReason::Expression.into()),
-            }
-        }
-        Ok(())
-    }
-
-    fn call(&mut self, call: &'t nodes::FuncCall) -> Done {
-        let called = name(call.funcname())?;
-        // To this grammar `JSON_OBJECT(…)` is the built-in function, to servers before 16 it is an ordinary name.
-        if called.schema.as_deref() == Some("pg_catalog") && called.name == "json_object" {
-            self.found.functions.insert(QualifiedName::bare("json_object"));
-        }
-        self.found.functions.insert(called);
-        self.push_list(call.args())?;
-        call.agg_order().iter().try_for_each(|sort| self.push(Node::SortBy(sort)))?;
-        self.push(call.agg_filter())?;
-        call.over().map_or(Ok(()), |window| self.push(Node::WindowDef(window)))
-    }
-
-    fn operation(&mut self, expression: &'t nodes::A_Expr) -> Done {
-        match expression.kind {
-            Kind::AEXPR_OP
-            | Kind::AEXPR_OP_ANY
-            | Kind::AEXPR_OP_ALL
-            | Kind::AEXPR_DISTINCT
-            | Kind::AEXPR_NOT_DISTINCT
-            | Kind::AEXPR_NULLIF
-            | Kind::AEXPR_IN
-            | Kind::AEXPR_LIKE
-            | Kind::AEXPR_ILIKE
-            | Kind::AEXPR_SIMILAR => {
-                self.found.operators.insert(name(expression.name())?);
-            }
-            Kind::AEXPR_BETWEEN | Kind::AEXPR_BETWEEN_SYM => {
-                self.found.operator(">=");
-                self.found.operator("<=");
-            }
-            Kind::AEXPR_NOT_BETWEEN | Kind::AEXPR_NOT_BETWEEN_SYM => {
-                self.found.operator("<");
-                self.found.operator(">");
-            }
-            _ => return Err(UnparsedReason::Expression.into()),
-        }
-        self.push_all([expression.lexpr(), expression.rexpr()])
-    }
-
-    fn sub_link(&mut self, link: &'t nodes::SubLink) -> Done {
-        match link.sub_link_type {
-            SubLinkType::EXISTS_SUBLINK | SubLinkType::EXPR_SUBLINK | SubLinkType::ARRAY_SUBLINK => {}
-            // `x IN (SELECT …)` leaves the operator out.
-            SubLinkType::ANY_SUBLINK if link.oper_name().is_empty() => self.found.operator("="),
-            SubLinkType::ANY_SUBLINK | SubLinkType::ALL_SUBLINK => {
-                self.found.operators.insert(name(link.oper_name())?);
-            }
-            _ => return Err(UnparsedReason::Expression.into()),
-        }
-        self.push_all([link.testexpr(), link.subselect()])
-    }
-
-    fn type_name(&mut self, type_name: Option<&'t nodes::TypeName>) -> Done {
-        let type_name = type_name.ok_or(UnparsedReason::Expression)?;
-        // SETOF and %TYPE belong to function definitions.
-        if type_name.setof || type_name.pct_type {
-            return Err(UnparsedReason::Expression.into());
-        }
-        let parts: Vec<_> = type_name.names().iter().map(|part| part.sval()).collect();
-        self.found.types.insert(QualifiedName::from_parts(&parts).ok_or(UnparsedReason::Expression)?);
-        self.push_list(type_name.typmods())
-    }
-}
-
-fn name(list: &NodeList) -> Result<QualifiedName, Stop> {
-    let parts: Vec<_> = list.iter().map(Node::as_str).collect();
-    QualifiedName::from_parts(&parts).ok_or(UnparsedReason::Expression.into())
 }

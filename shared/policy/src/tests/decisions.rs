@@ -74,6 +74,25 @@ fn empty_set_denies() {
 }
 
 #[test]
+fn making_and_locking_are_writes_and_code_is_in_no_group() {
+    let policies = compile(
+        "permit (principal, action in [Action::\"read\", Action::\"write\", Action::\"session\"], resource);",
+    );
+    let verdict = |action, resource| decide(&policies, &[fact(action, resource)]).verdict;
+    assert_eq!(verdict(Action::PostgresCreate, table("public", "loot")), Verdict::Allow);
+    assert_eq!(verdict(Action::PostgresLock, table("public", "orders")), Verdict::Allow);
+    assert_eq!(verdict(Action::PostgresDo, database()), Verdict::Deny(Reason::NotPermitted));
+    let writes_are_held = compile(&format!(
+        "{PERMIT} {}",
+        held("dba", "forbid (principal, action in Action::\"write\", resource)")
+    ));
+    for action in [Action::PostgresCreate, Action::PostgresLock] {
+        let verdict = decide(&writes_are_held, &[fact(action, table("public", "orders"))]).verdict;
+        assert!(matches!(verdict, Verdict::Hold(_)), "{action:?}: {verdict:?}");
+    }
+}
+
+#[test]
 fn unparsed_denied_unless_named() {
     for silent in [
         PERMIT,

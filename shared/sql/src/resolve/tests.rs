@@ -155,13 +155,20 @@ fn sessions_and_emptiness_have_facts_too() {
     let orders = found(Kind::Relation, 0, ["public", "orders", "r", ""]);
     let twice = facts("select * from orders; select * from orders", &[orders]);
     assert_eq!(twice.unwrap(), ["postgres:select public.orders"]);
-    assert_eq!(facts("set search_path = x", &[]).unwrap(), ["unparsed shop"]);
+    assert_eq!(facts("set search_path = x", &[]).unwrap(), ["postgres:set search_path"]);
+    assert_eq!(facts("reset role", &[]).unwrap(), ["postgres:set role"]);
+    assert_eq!(facts("set row_security = off", &[]).unwrap(), ["unparsed shop"]);
+    for gives_back in ["close all", "unlisten *", "deallocate all", "discard temp"] {
+        assert_eq!(facts(gives_back, &[]).unwrap(), ["postgres:evaluate shop"], "{gives_back}");
+    }
+    assert_eq!(facts("discard all", &[]).unwrap(), ["postgres:set all"]);
+    assert_eq!(facts("execute p", &[]).unwrap(), ["unparsed shop"]);
 }
 
 #[test]
 fn a_clouded_session_stays_unparsed() {
     assert_eq!(
-        facts_in(Sight::Clouded, "select 1", &[]).unwrap(),
+        facts_in(Sight::Clouded, "select f()", &[]).unwrap(),
         ["postgres:evaluate shop", "unparsed shop"]
     );
     assert_eq!(
@@ -183,6 +190,9 @@ fn a_clouded_session_stays_unparsed() {
     assert_eq!(clouds("select nextval('s')", &[nextval("public")]), Sight::Clouded);
     assert_eq!(clouds("select 1", &[]), Sight::Clear);
 }
+
+mod session;
+mod tables;
 
 #[test]
 fn context_counts_what_is_not_understood_as_unbounded() {

@@ -31,6 +31,21 @@ fn long_chains_fit_a_workers_stack() {
         ("arrays", format!("SELECT ARRAY{}1{}", "[".repeat(n / 2), "]".repeat(n / 2))),
         ("CASE", format!("SELECT {}1{}", "CASE WHEN a THEN ".repeat(n / 8), " END".repeat(n / 8))),
         ("WITH", format!("{}SELECT 1{}", "WITH a AS (".repeat(n / 8), ") SELECT 1".repeat(n / 8))),
+        ("writing WITH", {
+            let depth = 200;
+            let close = ") DELETE FROM t RETURNING 1".repeat(depth);
+            format!("{}SELECT 1{close}", "WITH a AS (".repeat(depth))
+        }),
+        ("+ in WITH", format!("WITH d AS (UPDATE t SET a = 1{} RETURNING 1) TABLE d", "+1".repeat(n))),
+        ("OR in MERGE", {
+            let on = format!("a{}", " OR a=1".repeat(n / 3));
+            format!("MERGE INTO t USING u ON {on} WHEN MATCHED THEN DELETE")
+        }),
+        ("+ in PREPARE", format!("PREPARE p AS DELETE FROM t WHERE 0 < 1{}", "+1".repeat(n))),
+        ("+ in EXECUTE", format!("EXECUTE p(1{})", "+1".repeat(n))),
+        ("+ in EXPLAIN", format!("EXPLAIN ANALYZE SELECT 1{} INTO x", "+1".repeat(n))),
+        ("UNION with INTO", format!("SELECT 1 INTO x{}", " UNION SELECT 1".repeat(n / 2))),
+        ("UNION FOR UPDATE", format!("SELECT 1{} FOR UPDATE", " UNION SELECT 1".repeat(n / 2))),
         ("indirection", format!("SELECT a{}", ".b".repeat(n))),
         ("line comments", format!("SELECT {} 1", "--\n".repeat(n))),
         ("block comments", format!("SELECT {} 1", "/**/ ".repeat(n))),
@@ -70,6 +85,8 @@ fn longer_chains_are_refused_before_the_parser_sees_them() {
         ),
         ("sub-selects", format!("{}1{}", "SELECT (".repeat(n), ")".repeat(n))),
         ("AND", format!("SELECT 1 WHERE true{}", " AND true".repeat(n))),
+        ("+ in WITH", format!("WITH d AS (DELETE FROM t WHERE 0 < 1{}) SELECT 1", "+1".repeat(n))),
+        ("+ in EXECUTE", format!("EXECUTE p(1{})", "+1".repeat(n))),
         ("line comments", format!("SELECT {} 1", "--\n".repeat(n))),
         ("location", format!("(SELECT 1 ORDER BY 1) ORDER BY 1{}", "+1".repeat(n))),
         ("location in strings", format!("(SELECT 1 ORDER BY 1) ORDER BY E'a\\''{}", "||'1'".repeat(n))),
@@ -114,6 +131,17 @@ fn each_bound_has_its_own_refusal() {
     assert_eq!(refused("END;END;END"), Refused::TooManyStatements { limit: 2 });
     assert!(analyse(b"SELECT 1, 2", &limits).is_ok());
     assert!(analyse(&[b' '; 100], &limits).is_ok());
+    for nested in [
+        "WITH d AS (DELETE FROM t WHERE a + b > c) SELECT 1",
+        "MERGE INTO t USING u ON a WHEN MATCHED AND b THEN UPDATE SET c = d",
+        "PREPARE p AS SELECT 1, 2, 3",
+        "EXECUTE p(1, 2, 3, 4, 5)",
+        "CALL p(1, 2, 3, 4, 5)",
+        "EXPLAIN ANALYZE CREATE TABLE x AS SELECT 1, 2, 3",
+    ] {
+        let few = Limits { nodes: 5, ..Limits::default() };
+        assert_eq!(analyse(nested.as_bytes(), &few), Err(Refused::TooManyNodes { limit: 5 }), "{nested}");
+    }
     let whole = Limits { nodes: 5, ..Limits::default() };
     let both = analyse(b"SELECT 1, 2; SELECT 1, 2", &whole);
     assert_eq!(
@@ -126,8 +154,9 @@ fn each_bound_has_its_own_refusal() {
 #[test]
 fn texts_that_are_no_text_are_refused() {
     let analyse = |text: &[u8]| analyse(text, &Limits::default());
-    assert_eq!(analyse(b""), Ok(Analysis::default()));
-    assert_eq!(analyse(b" \t\r\n\x0b\x0c;--"), Ok(Analysis::default()));
+    let nothing = Analysis { statements: Vec::new(), reads_alike: true };
+    assert_eq!(analyse(b""), Ok(nothing.clone()));
+    assert_eq!(analyse(b" \t\r\n\x0b\x0c;--"), Ok(nothing));
     assert_eq!(analyse(b"SELECT 1\0; DROP TABLE t"), Err(Refused::ZeroByte { position: 8 }));
     assert_eq!(analyse(b"SELECT '\xff'"), Err(Refused::NotUtf8 { position: 8 }));
     assert_eq!(analyse(b"SELECT '\xed\xa0\x80'"), Err(Refused::NotUtf8 { position: 8 }));
@@ -293,6 +322,7 @@ const PIECES: &[&str] = &[
     "FETCH FIRST",
     "ROWS ONLY",
     "FOR UPDATE",
+    "FOR SHARE OF",
     "RETURNING",
     "ON CONFLICT",
     "DO UPDATE SET",
@@ -323,7 +353,15 @@ const PIECES: &[&str] = &[
     "FORMAT",
     "JSON",
     "XMLTABLE",
-    "MERGE",
+    "MERGE INTO t USING",
+    "WHEN MATCHED",
+    "PREPARE p AS",
+    "EXECUTE p",
+    "DEALLOCATE",
+    "DISCARD",
+    "CALL",
+    "LOCK",
+    "TABLE x AS",
     "COPY",
     "é",
     "\u{2028}",

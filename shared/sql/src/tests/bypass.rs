@@ -1,7 +1,7 @@
 //! Ways in which a text might hide what it touches. Each test is named after the promise that would break.
 
 use super::golden::render;
-use crate::{Access, Limits, analyse};
+use crate::{Access, Limits, StatementKind, analyse};
 
 fn facts(sql: &str) -> String {
     render(sql.as_bytes()).trim_end().to_owned()
@@ -185,22 +185,148 @@ fn names_are_decoded_folded_and_never_split_at_dots_in_quotes() {
 #[test]
 fn statements_that_write_do_not_pass_as_reads() {
     for sql in [
-        "SELECT * FROM (WITH d AS (DELETE FROM t RETURNING *) SELECT * FROM d) s",
-        "SELECT (WITH d AS (DELETE FROM t RETURNING *) SELECT 1 FROM d)",
-        "WITH a AS (WITH d AS (INSERT INTO t VALUES (1) RETURNING *) SELECT * FROM d) SELECT 1",
-        "EXPLAIN (ANALYZE) DELETE FROM t",
-        "EXPLAIN (ANALYZE false) SELECT 1",
-        "EXPLAIN (analyse) SELECT 1",
-        "EXPLAIN ANALYSE SELECT 1",
-        "EXPLAIN (VERBOSE, ANALYZE) SELECT 1",
-        "EXPLAIN WITH d AS (DELETE FROM t RETURNING *) SELECT 1",
-        "SELECT 1 INTO t",
-        "SELECT * INTO TEMP t FROM u",
-        "WITH a AS (SELECT 1) SELECT * INTO t FROM a",
-        "SELECT * FROM t FOR UPDATE",
+        "SELECT * FROM (WITH d AS (DELETE FROM secret RETURNING *) SELECT * FROM d) s",
+        "SELECT (WITH d AS (DELETE FROM secret RETURNING *) SELECT 1 FROM d)",
+        "SELECT 1 FROM t ORDER BY (WITH d AS (UPDATE secret SET a = 1 RETURNING *) SELECT 1 FROM d)",
+        "VALUES ((WITH d AS (DELETE FROM secret RETURNING 1) TABLE d))",
+        "SELECT 1 UNION (WITH d AS (DELETE FROM secret RETURNING 1) TABLE d)",
+        "WITH a AS (WITH d AS (INSERT INTO secret VALUES (1) RETURNING *) SELECT * FROM d) SELECT 1",
+        "WITH a AS (WITH b AS (WITH c AS (DELETE FROM secret) SELECT 1) SELECT 1) SELECT 1",
+        "WITH RECURSIVE a AS (DELETE FROM secret RETURNING 1) SELECT 1",
+        "WITH secret AS (SELECT 1) INSERT INTO secret TABLE secret",
+        "WITH secret AS (SELECT 1), d AS (DELETE FROM secret RETURNING *) SELECT * FROM secret",
+        "WITH RECURSIVE secret AS (SELECT 1), d AS (UPDATE secret SET a = 1) TABLE secret",
+        "WITH d AS (INSERT INTO t WITH e AS (DELETE FROM secret RETURNING *) TABLE e) SELECT 1",
+        "WITH d AS (UPDATE t SET a = (WITH e AS (DELETE FROM secret RETURNING 1) TABLE e)) SELECT 1",
+        "WITH d AS (DELETE FROM t RETURNING (WITH e AS (DELETE FROM secret RETURNING 1) TABLE e)) SELECT 1",
+        "WITH d AS (MERGE INTO secret USING t ON true WHEN MATCHED THEN DELETE RETURNING 1) SELECT 1",
+        "UPDATE t SET a = 1 WHERE b IN (WITH d AS (DELETE FROM secret RETURNING 1) TABLE d)",
+        "MERGE INTO secret USING t ON true WHEN NOT MATCHED THEN INSERT DEFAULT VALUES",
+        "MERGE INTO t USING (WITH d AS (DELETE FROM secret RETURNING 1) TABLE d) s ON true WHEN MATCHED THEN DELETE",
+        "EXPLAIN (ANALYZE) DELETE FROM secret",
+        "EXPLAIN (ANALYZE false) DELETE FROM secret",
+        "EXPLAIN (ANALYZE false, ANALYZE) DELETE FROM secret",
+        "EXPLAIN (analyse) UPDATE secret SET a = 1",
+        "EXPLAIN ANALYSE INSERT INTO secret VALUES (1)",
+        "EXPLAIN ANALYZE WITH d AS (DELETE FROM secret RETURNING *) SELECT 1",
+        "EXPLAIN WITH d AS (DELETE FROM secret RETURNING *) SELECT 1",
+        "EXPLAIN ANALYZE CREATE TABLE x AS WITH d AS (DELETE FROM secret RETURNING *) TABLE d",
+        "CREATE TABLE x AS WITH d AS (DELETE FROM secret RETURNING *) TABLE d",
+        "WITH d AS (DELETE FROM secret RETURNING *) SELECT * INTO x FROM d",
+        "PREPARE p AS DELETE FROM secret",
+        "PREPARE p AS WITH d AS (DELETE FROM secret RETURNING *) TABLE d",
+        "CALL p((WITH d AS (DELETE FROM secret RETURNING 1) TABLE d))",
+        "DECLARE c CURSOR FOR WITH d AS (DELETE FROM secret RETURNING 1) TABLE d",
+        "COPY (DELETE FROM secret RETURNING 1) TO STDOUT",
+        "CREATE VIEW v AS WITH d AS (DELETE FROM secret RETURNING 1) TABLE d",
+        "WITH d AS (DELETE FROM ONLY secret *) SELECT 1",
     ] {
+        assert!(writes_secret(sql), "{sql}: {}", facts(sql));
+    }
+    for (sql, made) in [
+        ("SELECT 1 INTO t", "t"),
+        ("SELECT * INTO TEMP t FROM u", "t"),
+        ("WITH a AS (SELECT 1) SELECT * INTO t FROM a", "t"),
+        ("(WITH a AS (SELECT 1) SELECT * INTO t FROM a) UNION SELECT 1", "t"),
+        ("EXPLAIN ANALYZE SELECT 1 INTO t", "t"),
+    ] {
+        assert!(facts(sql).contains(&format!("creates {made}")), "{sql}: {}", facts(sql));
+        assert!(facts(sql).contains("create_table_as"), "{sql}: {}", facts(sql));
+    }
+    assert!(facts("SELECT * FROM secret FOR UPDATE").contains("lock secret"));
+}
+
+/// Whether the statement modifies `secret`, says so by its kinds and says that it is not told which rows; or is refused
+/// a meaning altogether.
+fn writes_secret(sql: &str) -> bool {
+    let Ok(analysis) = analyse(sql.as_bytes(), &Limits::default()) else { return true };
+    let [statement] = &analysis.statements[..] else { panic!("{analysis:?}") };
+    let written = |access| {
+        let name = |r: &crate::RelationUse| r.name.name == "secret" && r.name.schema.is_none();
+        statement.relations.iter().any(|r| r.access == access && name(r))
+    };
+    let kinds = |kind| statement.kinds.contains(&kind);
+    let merge = kinds(StatementKind::Merge);
+    statement.unparsed.is_some()
+        || (written(Access::Insert) && kinds(StatementKind::Insert))
+        || (written(Access::Update) && kinds(StatementKind::Update) && statement.has_predicate == Some(false))
+        || (written(Access::Delete)
+            && kinds(StatementKind::Delete)
+            && (merge || statement.has_predicate == Some(false)))
+}
+
+#[test]
+fn one_write_without_a_predicate_is_not_hidden_by_others() {
+    let bounded = |sql: &str| {
         let analysis = analyse(sql.as_bytes(), &Limits::default()).unwrap();
-        assert!(analysis.statements.iter().all(|s| s.unparsed.is_some()), "{sql}: {}", facts(sql));
+        crate::context(&analysis, false).all_writes_have_predicate
+    };
+    for sql in [
+        "WITH d AS (DELETE FROM t) SELECT 1",
+        "WITH d AS (DELETE FROM t), e AS (DELETE FROM u WHERE a) UPDATE v SET a = 1 WHERE b",
+        "WITH e AS (DELETE FROM u WHERE a), d AS (DELETE FROM t) UPDATE v SET a = 1 WHERE b",
+        "WITH e AS (DELETE FROM u WHERE a) UPDATE v SET a = 1",
+        "WITH e AS (WITH d AS (UPDATE t SET a = 1) DELETE FROM u WHERE a) DELETE FROM v WHERE b",
+        "MERGE INTO t USING (WITH d AS (DELETE FROM u RETURNING 1) TABLE d) s ON true WHEN MATCHED THEN DELETE",
+        "SELECT 1 WHERE EXISTS (WITH d AS (DELETE FROM t RETURNING 1) SELECT 1 FROM d WHERE true)",
+        "EXPLAIN ANALYZE DELETE FROM t",
+        "PREPARE p AS DELETE FROM t",
+        "CREATE TABLE x AS WITH d AS (DELETE FROM t RETURNING 1) TABLE d",
+        "DELETE FROM t WHERE a; DELETE FROM t",
+        "DO $$ begin delete from t where true; end $$",
+        "EXECUTE p",
+    ] {
+        assert!(!bounded(sql), "{sql}");
+    }
+    for sql in [
+        "WITH d AS (DELETE FROM t WHERE a) UPDATE u SET a = 1 WHERE b",
+        "WITH i AS (INSERT INTO t VALUES (1)) SELECT 1",
+        "MERGE INTO t USING u ON true WHEN MATCHED THEN DELETE",
+        "SELECT * INTO x FROM t",
+    ] {
+        assert!(bounded(sql), "{sql}");
+    }
+}
+
+#[test]
+fn names_of_the_gateways_own_statements_are_not_for_others() {
+    for sql in [
+        "PREPARE countersign_1 AS SELECT 1",
+        "PREPARE CounterSign AS SELECT 1",
+        "PREPARE \"countersign 1\" AS SELECT 1",
+        "PREPARE U&\"\\0063ountersign\" AS SELECT 1",
+        "EXECUTE countersign_1",
+        "EXECUTE Countersign_1(1)",
+        "DEALLOCATE countersign_1",
+        "DEALLOCATE PREPARE \"countersign_1\"",
+        "CLOSE countersign_1",
+        "EXPLAIN ANALYZE EXECUTE countersign_1",
+        "CREATE TABLE x AS EXECUTE countersign_1",
+        "FETCH ALL FROM countersign_1",
+    ] {
+        assert!(facts(sql).contains("unparsed"), "{sql}: {}", facts(sql));
+    }
+}
+
+#[test]
+fn a_prepared_statement_is_not_executed_unseen() {
+    for sql in [
+        "EXECUTE p",
+        "EXPLAIN EXECUTE p",
+        "EXPLAIN ANALYZE EXECUTE p",
+        "CREATE TABLE x AS EXECUTE p",
+        "CREATE TEMP TABLE x AS EXECUTE p",
+        "EXPLAIN ANALYZE CREATE TABLE x AS EXECUTE p",
+        "SELECT 1; EXECUTE p",
+        "PREPARE p AS DELETE FROM t; SELECT 1",
+        "PREPARE p AS EXECUTE q",
+        "PREPARE p AS SELECT 1 INTO x",
+        "DEALLOCATE p; SELECT 1",
+        "DISCARD ALL; SELECT 1",
+    ] {
+        let analysis = analyse(sql.as_bytes(), &Limits::default());
+        let unseen = |s: &crate::Statement| s.unparsed.is_some();
+        assert!(analysis.map_or(true, |a| a.statements.iter().any(unseen)), "{sql}: {}", facts(sql));
     }
 }
 

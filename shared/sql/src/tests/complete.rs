@@ -2,7 +2,7 @@
 //! the facts of a statement that counts as understood.
 
 use super::golden::CASES;
-use crate::{Limits, Statement, analyse};
+use crate::{Access, Limits, RelationUse, Statement, StatementKind, UnparsedReason, analyse};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
@@ -27,14 +27,44 @@ fn assert_complete(sql: &str) {
     let Ok(analysis) = analyse(sql.as_bytes(), &Limits::default()) else { return };
     let tree = pg_raw_parse::parse(sql).unwrap();
     for (statement, node) in analysis.statements.iter().zip(tree.stmts()) {
-        if statement.unparsed.is_none() {
+        // Of an EXECUTE everything that stands in the text is known.
+        if matches!(statement.unparsed, None | Some(UnparsedReason::Execute)) {
             assert_statement_complete(sql, statement, &format!("{node:?}"));
         }
     }
 }
 
+/// Without the names of FOR UPDATE OF, which are those of FROM.
+fn without_locked(dump: &str) -> String {
+    let (head, tail) = dump.split_once("locked_rels: [").unwrap_or((dump, ""));
+    let rests = tail.split("locked_rels: [").filter_map(|rest| rest.split_once(']'));
+    rests.fold(head.to_owned(), |kept, (_, rest)| kept + rest)
+}
+
+/// Whatever modifies a relation in the tree modifies it in the facts: by its own name, whatever common table
+/// expressions are called, and with its kind.
+fn assert_modifications_complete(sql: &str, statement: &Statement, dump: &str) {
+    for (node, access, kind) in [
+        ("InsertStmt {", Access::Insert, StatementKind::Insert),
+        ("UpdateStmt {", Access::Update, StatementKind::Update),
+        ("DeleteStmt {", Access::Delete, StatementKind::Delete),
+        ("MergeStmt {", Access::Read, StatementKind::Merge),
+    ] {
+        for rest in dump.split(node).skip(1) {
+            let (_, name) = rest.split_once("relname: Some(\"").unwrap();
+            let target = name.split('"').next().unwrap();
+            let modified = |r: &RelationUse| r.access == access && r.name.name == target;
+            assert!(statement.relations.iter().any(modified), "{access:?} of {target} in {sql}");
+            assert!(statement.kinds.contains(&kind), "{kind} in {sql}");
+        }
+    }
+}
+
 fn assert_statement_complete(sql: &str, statement: &Statement, dump: &str) {
-    let relations: BTreeSet<_> = statement.relations.iter().map(|r| r.name.name.clone()).collect();
+    let dump = &without_locked(dump);
+    assert_modifications_complete(sql, statement, dump);
+    let mut relations: BTreeSet<_> = statement.relations.iter().map(|r| r.name.name.clone()).collect();
+    relations.extend(statement.creates.iter().map(|made| made.name.clone()));
     let functions: BTreeSet<_> = statement.functions.iter().map(|f| f.name.clone()).collect();
     let types: BTreeSet<_> = statement.types.iter().map(|t| t.name.clone()).collect();
     let common = dumped(dump, "ctename");
@@ -60,6 +90,15 @@ fn the_dump_shows_what_the_check_looks_for() {
     for (field, name) in [("ctename", "c"), ("relname", "t"), ("funcname", "f"), ("names", "b")] {
         assert_eq!(dumped(&dump, field), BTreeSet::from([name.to_owned()]), "{field} in {dump}");
     }
+}
+
+#[test]
+fn what_for_update_names_is_looked_for_in_from() {
+    let tree = pg_raw_parse::parse("SELECT 1 FROM t FOR SHARE OF x, y FOR UPDATE OF z FOR UPDATE").unwrap();
+    let dump = format!("{:?}", tree.stmts().next().unwrap());
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+    assert_eq!(dumped(&dump, "relname"), names(&["t", "x", "y", "z"]));
+    assert_eq!(dumped(&without_locked(&dump), "relname"), names(&["t"]));
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Statements and their facts, side by side in `facts.txt`, where a change of meaning shows as a changed line.
 
 use crate::{
-    Access, Analysis, Limits, QualifiedName, SettingChange, Statement, TransactionControl, TransactionModes,
-    WrittenColumns, analyse,
+    Access, Analysis, Deallocated, Limits, QualifiedName, SettingChange, Statement, TransactionControl,
+    TransactionModes, WrittenColumns, analyse,
 };
 
 /// Blocks of `> SQL` lines and the facts below them.
@@ -32,25 +32,41 @@ fn facts_are_as_written() {
 pub(super) fn render(sql: &[u8]) -> String {
     match analyse(sql, &Limits::default()) {
         Err(refused) => format!("refused: {refused}\n"),
-        Ok(Analysis { statements }) if statements.is_empty() => "empty\n".to_owned(),
-        Ok(Analysis { statements }) => statements.iter().map(|s| line(s) + "\n").collect(),
+        Ok(Analysis { statements, .. }) if statements.is_empty() => "empty\n".to_owned(),
+        Ok(Analysis { statements, .. }) => statements.iter().map(|s| line(s) + "\n").collect(),
     }
 }
 
 fn line(s: &Statement) -> String {
     let temporary = if s.temporary { "; temporary" } else { "" };
     if let Some(reason) = s.unparsed {
-        let bare = Statement { unparsed: None, temporary: false, ..s.clone() };
-        assert_eq!(line(&bare), s.kind.as_str(), "an unparsed statement has no facts");
-        return format!("{} unparsed {}{temporary}", s.kind, reason.as_str());
+        let bare = line(&Statement { unparsed: None, temporary: false, ..s.clone() });
+        let own = bare.strip_prefix(s.kind.as_str()).unwrap();
+        assert!(own.is_empty() || s.executes.is_some(), "an unparsed statement has no facts: {bare}");
+        return format!("{} unparsed {}{own}{temporary}", s.kind, reason.as_str());
     }
     let mut parts = vec![s.kind.to_string()];
+    assert!(s.kinds.contains(&s.kind) && s.kinds.is_sorted_by(|a, b| a < b), "{:?}", s.kinds);
+    let others: Vec<_> = s.kinds.iter().filter(|kind| **kind != s.kind).map(|kind| kind.as_str()).collect();
+    if !others.is_empty() {
+        parts.push(format!("with {}", others.join(" ")));
+    }
+    parts.extend(s.prepares.as_ref().map(|p| format!("prepares {}(${})", p.name, p.highest_parameter)));
+    parts.extend(s.executes.as_ref().map(|name| format!("executes {name}")));
+    parts.extend(s.deallocates.as_ref().map(|dropped| match dropped {
+        Deallocated::One(name) => format!("deallocates {name}"),
+        Deallocated::All => "deallocates all".to_owned(),
+    }));
+    parts.extend(s.creates.as_ref().map(|name| format!("creates {name}")));
+    parts.extend(s.procedure.as_ref().map(|name| format!("procedure {name}")));
+    parts.extend(s.runs_block.then(|| "block".to_owned()));
     for relation in &s.relations {
         let verb = match relation.access {
             Access::Read => "read",
             Access::Insert => "insert",
             Access::Update => "update",
             Access::Delete => "delete",
+            Access::Lock => "lock",
         };
         let columns = match &relation.written_columns {
             WrittenColumns::None => String::new(),

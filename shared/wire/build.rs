@@ -8,7 +8,7 @@ const PROTO_ROOT: &str = "../../proto";
 const PROTOS: [&str; 6] = ["session", "policy", "recording", "approval", "edge", "admin"];
 
 /// Messages that carry a bearer secret or a caller's statement: their `Debug` is written by hand and shows none of it.
-const SECRET: [&str; 7] = [
+const SECRET: [&str; 9] = [
     "EnrolRequest",
     "OpenSessionRequest",
     "MintedCredential",
@@ -16,6 +16,8 @@ const SECRET: [&str; 7] = [
     "IssueTokenResponse",
     "RequestApprovalRequest",
     "Card",
+    "BoundParameter",
+    "CardParameter",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -19,14 +19,45 @@ pub(crate) fn escaped_lines(bytes: &[u8]) -> Vec<String> {
     bytes.split(|byte| *byte == b'\n').map(escaped_line).collect()
 }
 
+/// What a reader of foreign bytes should know before reading them as [`escaped_lines`]: empty, or words that go on
+/// after others.
+pub(crate) fn cautions(bytes: &[u8]) -> String {
+    let mut cautions = String::new();
+    let text = String::from_utf8_lossy(bytes);
+    match count_escaped(&text) {
+        0 => {}
+        count => {
+            cautions += &format!("; {count} characters of it DO NOT SHOW and are written as \\u{{…}} or \\r");
+        }
+    }
+    if matches!(text, Cow::Owned(_)) {
+        cautions += "; it is NO UTF-8: bytes that are none are written as \\x…";
+    }
+    if has_right_to_left(&text) {
+        cautions +=
+            "; it has RIGHT-TO-LEFT letters: a terminal may show what is between them in another order";
+    }
+    cautions
+}
+
+/// Bytes as lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    let mut digits = String::with_capacity(bytes.len().saturating_mul(2));
+    for byte in bytes {
+        // Writing to a String cannot fail.
+        let _ = write!(digits, "{byte:02x}");
+    }
+    digits
+}
+
 /// How many characters of a text [`escaped_lines`] shows in another form.
-pub(crate) fn count_escaped(text: &str) -> usize {
+fn count_escaped(text: &str) -> usize {
     text.chars().filter(|c| *c != '\n' && *c != '\t' && is_deceptive(*c)).count()
 }
 
 /// Whether a text has letters that are written from right to left. They stay as they are, and numbers and
 /// punctuation between them may show in the order of their script.
-pub(crate) fn has_right_to_left(text: &str) -> bool {
+fn has_right_to_left(text: &str) -> bool {
     text.chars().any(|c| {
         matches!(c, '\u{590}'..='\u{8ff}' | '\u{fb1d}'..='\u{fdff}' | '\u{fe70}'..='\u{fefc}'
             | '\u{10800}'..='\u{10fff}' | '\u{1e800}'..='\u{1efff}')

@@ -9,6 +9,7 @@ mod connection;
 mod escape;
 mod failure;
 mod output;
+mod parameter;
 mod proto_json;
 mod resource;
 mod wrap;

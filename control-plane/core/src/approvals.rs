@@ -6,6 +6,7 @@
 //! others look again.
 
 mod asked;
+mod binding;
 mod change;
 mod consume;
 mod ending;

@@ -1,6 +1,7 @@
 //! The use cases over the real embedded store and file archive, with an Entra of a few lines.
 
 mod asking;
+mod bound;
 mod forged;
 mod identities;
 mod ingest;

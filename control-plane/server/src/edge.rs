@@ -27,7 +27,8 @@ use tonic::{Request, Response, Status, Streaming, async_trait, service::Routes};
 use crate::status;
 use peer::peer;
 
-/// Largest message of an edge: a statement of 1 MiB and what its names mean. A segment and its address are shorter.
+/// Largest message of an edge: 1 MiB of a statement or of its parameters, and what its names mean. What is more than
+/// that together is refused as too long. A segment and its address are shorter.
 const MAX_MESSAGE: usize = 2 << 20;
 /// Largest request for enrolment, which anybody can send.
 const MAX_ENROL: usize = 16 << 10;

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use countersign_model::{ApprovalId, Determining, Fact, Identity, OperationId, Reason, Requirement};
+use countersign_model::{ApprovalId, Binding, Determining, Fact, Identity, OperationId, Reason, Requirement};
 
 use crate::{OperationKind, Step};
 
@@ -85,6 +85,8 @@ pub enum Entry<'a> {
         preamble: &'a [Step],
         /// What will be sent.
         payload: &'a Bytes,
+        /// What it is executed with; `None` in the simple query protocol.
+        binding: Option<&'a Binding>,
         /// What it touches.
         facts: &'a [Fact],
         /// The policies that determined the decision.
@@ -102,6 +104,8 @@ pub enum Entry<'a> {
         kind: OperationKind,
         /// What would be sent.
         payload: &'a Bytes,
+        /// What it is executed with; `None` in the simple query protocol.
+        binding: Option<&'a Binding>,
         /// What it touches.
         facts: &'a [Fact],
         /// The policies that hold it.
@@ -123,6 +127,8 @@ pub enum Entry<'a> {
         kind: OperationKind,
         /// What would have been sent.
         payload: &'a Bytes,
+        /// What it is executed with; `None` in the simple query protocol.
+        binding: Option<&'a Binding>,
         /// What it would have touched.
         facts: &'a [Fact],
         /// The policies that determined the decision.

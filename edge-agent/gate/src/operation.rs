@@ -3,15 +3,21 @@
 use std::fmt;
 
 use bytes::Bytes;
-use countersign_model::{Action, Durability, Fact, Identity, OperationContext, OperationId};
+use countersign_model::{Action, Binding, Durability, Fact, Identity, OperationContext, OperationId};
 
 /// What sort of operation it is; the word that recordings show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum OperationKind {
     /// Opening the session: the first of each.
     Connect,
-    /// A query string of the caller.
+    /// A query string of the caller, or a statement of his with what it is executed with.
     Query,
+    /// A statement of the caller that is to be prepared, and described.
+    Prepare,
+    /// More rows of an earlier operation.
+    Fetch,
+    /// The end of a pipeline of several operations, which commits them.
+    Sync,
     /// The edge's own question to the catalog of a target.
     Catalog,
 }
@@ -22,6 +28,9 @@ impl OperationKind {
         match self {
             Self::Connect => "connect",
             Self::Query => "query",
+            Self::Prepare => "prepare",
+            Self::Fetch => "fetch",
+            Self::Sync => "sync",
             Self::Catalog => "catalog",
         }
     }
@@ -58,6 +67,7 @@ pub struct Operation {
     pub(crate) kind: OperationKind,
     pub(crate) identity: Identity,
     pub(crate) payload: Bytes,
+    pub(crate) binding: Option<Binding>,
     pub(crate) facts: Vec<Fact>,
     pub(crate) context: OperationContext,
     pub(crate) preamble: Vec<Step>,
@@ -73,10 +83,31 @@ impl Operation {
             kind: OperationKind::Query,
             identity: Identity::Standing,
             payload,
+            binding: None,
             facts,
             context,
             preamble: Vec::new(),
         }
+    }
+
+    /// To be executed with this.
+    #[must_use]
+    pub fn bound_to(mut self, binding: Binding) -> Self {
+        self.binding = Some(binding);
+        self
+    }
+
+    /// To be prepared and described, with these types declared for its parameters, and not to be executed. That is
+    /// permitted where people would be asked about its execution, too.
+    #[must_use]
+    pub fn to_prepare(self, types: &[u32]) -> Self {
+        Self { kind: OperationKind::Prepare, ..self.bound_to(Binding::declared(types)) }
+    }
+
+    /// To have more rows of what was executed before.
+    #[must_use]
+    pub fn to_fetch(self, binding: Binding) -> Self {
+        Self { kind: OperationKind::Fetch, ..self.bound_to(binding) }
     }
 
     /// To be sent on the connection of the approved identity, in the transaction that an approved operation began.
@@ -107,6 +138,7 @@ impl Operation {
     /// What may change the target is on disk before it is sent.
     pub(crate) fn durability(&self) -> Durability {
         let may_write = |fact: &Fact| Action::may_write(fact.action);
-        if self.facts.iter().any(may_write) { Durability::Fsync } else { Durability::PageCache }
+        // What is prepared is read by the target, and not run.
+        if self.kind != OperationKind::Prepare && self.facts.iter().any(may_write) { Durability::Fsync } else { Durability::PageCache }
     }
 }

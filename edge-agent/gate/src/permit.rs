@@ -1,7 +1,7 @@
 //! The proof that an operation may be sent, and what is left of it once it was.
 
 use bytes::Bytes;
-use countersign_model::{ApprovalId, Identity, Obligations, OperationId, Reason, Refusal};
+use countersign_model::{ApprovalId, Binding, Identity, Obligations, OperationId, Reason, Refusal};
 use sha2::{Digest, Sha256};
 
 use crate::{Batch, Masked, OperationKind, Step, ports::Position};
@@ -16,6 +16,7 @@ pub struct Permit {
     pub(crate) identity: Identity,
     pub(crate) preamble: Vec<Step>,
     pub(crate) payload: Bytes,
+    pub(crate) binding: Option<Binding>,
     pub(crate) is_control: bool,
     pub(crate) approval: Option<ApprovalId>,
     pub(crate) obligations: Obligations,
@@ -55,13 +56,19 @@ impl Recorded<Permit> {
             return Err(Box::new(self));
         }
         let step = self.inner.is_control.then(|| Step(self.inner.payload.clone()));
-        let (in_flight, payload) = self.inner.take_apart();
-        Ok(Released { payload, step, in_flight })
+        let (in_flight, payload, binding) = self.inner.take_apart();
+        Ok(Released { payload, binding, step, in_flight })
     }
 
     /// What to send first on the same connection, one after another, each answered without an error before the next.
     pub fn preamble(&self) -> &[Step] {
         &self.inner.preamble
+    }
+
+    /// The statement that it executes, and the types that were declared for its parameters: what has to be prepared
+    /// on the connection first. `None` in the simple query protocol.
+    pub fn statement(&self) -> Option<(&Bytes, Vec<u32>)> {
+        self.inner.binding.as_ref().map(|binding| (&self.inner.payload, binding.declared_types()))
     }
 
     /// The approval that it uses up, if it needed one.
@@ -72,10 +79,10 @@ impl Recorded<Permit> {
 
 impl Permit {
     /// What is owed for it, and what it owns.
-    pub(crate) fn take_apart(self) -> (InFlight, Bytes) {
-        let Self { operation, kind, payload, approval, obligations, .. } = self;
+    pub(crate) fn take_apart(self) -> (InFlight, Bytes, Option<Binding>) {
+        let Self { operation, kind, payload, binding, approval, obligations, .. } = self;
         let in_flight = InFlight { operation, kind, approval, obligations, replied: Replied::default() };
-        (in_flight, payload)
+        (in_flight, payload, binding)
     }
 }
 
@@ -84,6 +91,8 @@ impl Permit {
 pub struct Released {
     /// What to send.
     pub payload: Bytes,
+    /// What to execute it with; `None` in the simple query protocol.
+    pub binding: Option<Binding>,
     /// The same, to be sent again before a later operation, if it does nothing but begin or set up a transaction.
     pub step: Option<Step>,
     /// What the reply is owed to.

@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
 use countersign_model::{
-    Action, ApprovalId, Decision, Durability, Fact, Identity, Name, Obligations, OperationContext,
+    Action, ApprovalId, Binding, Decision, Durability, Fact, Identity, Name, Obligations, OperationContext,
     OperationId, Reason, Refusal, Resource, Secret, SessionFacts, Verdict,
 };
 
@@ -113,6 +113,10 @@ impl<P: Ports> Session<P> {
             Verdict::Allow => {
                 return self.record_intent(operation, decision, None).await.map(Admission::Permitted);
             }
+            // Reading what people may approve is not running it.
+            Verdict::Hold(_) if operation.kind == OperationKind::Prepare => {
+                return self.record_intent(operation, decision, None).await.map(Admission::Permitted);
+            }
             Verdict::Hold(hold) => {
                 let hold = hold.clone();
                 return Ok(Admission::Held(Holdable { operation, decision, hold }));
@@ -146,11 +150,36 @@ impl<P: Ports> Session<P> {
     ///
     /// # Errors
     /// Another refusal, if it could not be recorded.
-    pub async fn refuse(&mut self, payload: Bytes, refusal: Refusal) -> Result<Refusal, Refusal> {
+    pub async fn refuse(
+        &mut self,
+        payload: Bytes,
+        binding: Option<Binding>,
+        refusal: Refusal,
+    ) -> Result<Refusal, Refusal> {
         let operation = Operation::of_caller(payload, Vec::new(), OperationContext::default());
+        let operation = Operation { binding, ..operation };
         let decision = undecided(Verdict::Deny(refusal.reason));
         self.record_refusal(&operation, &decision, None, refusal.reason).await?;
         Ok(refusal.of(self.facts.session, operation.id))
+    }
+
+    /// A permit to end a pipeline of operations that were permitted one by one: it commits them, or says why it cannot.
+    /// Policy is not asked: the alternative is to leave them open.
+    ///
+    /// # Errors
+    /// The refusal for the client, if it could not be recorded.
+    pub async fn sync(&mut self, identity: Identity) -> Result<Recorded<Permit>, Refusal> {
+        let operation = Operation {
+            id: OperationId::generate(),
+            kind: OperationKind::Sync,
+            identity,
+            payload: Bytes::new(),
+            binding: None,
+            facts: Vec::new(),
+            context: OperationContext::default(),
+            preamble: Vec::new(),
+        };
+        self.record_intent(operation, undecided(Verdict::Allow), None).await
     }
 
     /// A permit for one of the edge's own fixed questions to the catalog. Policy is not asked: the text is ours, it
@@ -164,6 +193,7 @@ impl<P: Ports> Session<P> {
             kind: OperationKind::Catalog,
             identity: Identity::Metadata,
             payload: Bytes::from_static(question.as_bytes()),
+            binding: None,
             facts: Vec::new(),
             context: OperationContext::default(),
             preamble: Vec::new(),
@@ -247,7 +277,7 @@ impl<P: Ports> Session<P> {
         // What people were asked about is on disk before it is sent, whatever it does.
         let durability = if approval.is_some() { Durability::Fsync } else { operation.durability() };
         let is_control = operation.is_control();
-        let Operation { id, kind, identity, payload, facts, preamble, .. } = operation;
+        let Operation { id, kind, identity, payload, binding, facts, preamble, .. } = operation;
         let entry = Entry::Intent {
             operation: id,
             kind,
@@ -255,6 +285,7 @@ impl<P: Ports> Session<P> {
             approval,
             preamble: &preamble,
             payload: &payload,
+            binding: binding.as_ref(),
             facts: &facts,
             policies: &decision.determining,
             revision: &decision.revision,
@@ -266,7 +297,7 @@ impl<P: Ports> Session<P> {
         self.permitted = self.permitted.saturating_add(1);
         let obligations = decision.obligations;
         let permit =
-            Permit { operation: id, kind, identity, preamble, payload, is_control, approval, obligations };
+            Permit { operation: id, kind, identity, preamble, payload, binding, is_control, approval, obligations };
         Ok(Recorded { inner: permit, position })
     }
 
@@ -282,6 +313,7 @@ impl<P: Ports> Session<P> {
             approval,
             kind: operation.kind,
             payload: &operation.payload,
+            binding: operation.binding.as_ref(),
             facts: &operation.facts,
             policies: &decision.determining,
             revision: &decision.revision,
@@ -321,6 +353,7 @@ fn connect() -> Operation {
         kind: OperationKind::Connect,
         identity: Identity::Standing,
         payload: Bytes::new(),
+        binding: None,
         facts: vec![Fact { action: Action::Connect, resource: Resource::Target }],
         context: OperationContext::default(),
         preamble: Vec::new(),

@@ -43,6 +43,7 @@ impl Approvals for ControlPlane {
             resolution: Some(question.resolution.into()),
             identity: v1::Identity::from(question.identity).into(),
             nonce: question.attached.nonce.to_vec(),
+            binding: question.binding.map(Into::into),
         };
         let response = self.link.edge_service().request_approval(bounded(wire, REQUEST_TIMEOUT)).await;
         let response = response.map_err(|status| refusals::unanswered("request_approval", &status))?;

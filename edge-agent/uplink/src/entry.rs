@@ -44,6 +44,7 @@ pub(crate) fn entry(entry: gate::Entry<'_>) -> recording::Entry {
             approval,
             preamble,
             payload,
+            binding,
             facts,
             policies,
             revision,
@@ -54,6 +55,7 @@ pub(crate) fn entry(entry: gate::Entry<'_>) -> recording::Entry {
             kind: kind.as_str().to_owned(),
             preamble: preamble.iter().map(|step| bytes_of(step.as_bytes())).collect(),
             payload: bytes_of(payload),
+            binding: binding.cloned(),
             facts: in_words(facts),
             policies: names(policies),
             policy_revision: revision.to_owned(),
@@ -64,6 +66,7 @@ pub(crate) fn entry(entry: gate::Entry<'_>) -> recording::Entry {
             approval,
             kind,
             payload,
+            binding,
             facts,
             policies,
             revision,
@@ -75,25 +78,35 @@ pub(crate) fn entry(entry: gate::Entry<'_>) -> recording::Entry {
             protocol: PROTOCOL.to_owned(),
             kind: kind.as_str().to_owned(),
             payload: bytes_of(payload),
+            binding: binding.cloned(),
             facts: in_words(facts),
             policies: names(policies),
             policy_revision: revision.to_owned(),
             requirements: requirements.iter().map(requirement).collect(),
             expires_at,
         })),
-        gate::Entry::Refusal { operation, approval, kind, payload, facts, policies, revision, reason } => {
-            recording::Entry::Refusal(Box::new(recording::Refusal {
-                operation,
-                approval,
-                protocol: PROTOCOL.to_owned(),
-                kind: kind.as_str().to_owned(),
-                payload: bytes_of(payload),
-                facts: in_words(facts),
-                policies: names(policies),
-                policy_revision: revision.to_owned(),
-                reason: reason.as_str().to_owned(),
-            }))
-        }
+        gate::Entry::Refusal {
+            operation,
+            approval,
+            kind,
+            payload,
+            binding,
+            facts,
+            policies,
+            revision,
+            reason,
+        } => recording::Entry::Refusal(Box::new(recording::Refusal {
+            operation,
+            approval,
+            protocol: PROTOCOL.to_owned(),
+            kind: kind.as_str().to_owned(),
+            payload: bytes_of(payload),
+            binding: binding.cloned(),
+            facts: in_words(facts),
+            policies: names(policies),
+            policy_revision: revision.to_owned(),
+            reason: reason.as_str().to_owned(),
+        })),
         gate::Entry::Reply { operation, bytes, rows, sha256 } => {
             recording::Entry::Reply(recording::Reply { operation, bytes, rows, sha256 })
         }
@@ -147,7 +160,9 @@ fn requirement(requirement: &Requirement) -> String {
 mod tests {
     use std::time::SystemTime;
 
-    use countersign_model::{Action, ApprovalId, Identity, OperationId, Reason, Resource};
+    use countersign_model::{
+        Action, ApprovalId, Binding, Identity, OperationId, Parameter, Reason, Resource,
+    };
 
     use super::*;
 
@@ -158,6 +173,9 @@ mod tests {
         let policies = [Determining { policy: "shop/0".into() }];
         let (kind, payload, revision) = (gate::OperationKind::Query, &"DELETE FROM orders".into(), "abc");
         let (facts, policies) = (&facts[..], &policies[..]);
+        let parameter = Parameter { resolved_type: 23, value: Some("1".into()), ..Parameter::default() };
+        let bound = Binding { parameters: vec![parameter], row_limit: 7, ..Binding::default() };
+        let binding = Some(&bound);
         let requirements = &[
             Requirement { group: "dba".into(), quorum: 2 },
             Requirement { group: "owners".into(), quorum: 1 },
@@ -168,6 +186,7 @@ mod tests {
             approval,
             kind,
             payload,
+            binding,
             facts,
             policies,
             revision,
@@ -177,6 +196,7 @@ mod tests {
         let recording::Entry::Hold(held) = &hold else { panic!("{hold:?}") };
         assert_eq!(held.requirements, ["dba 2", "owners 1"]);
         assert_eq!((&held.payload.0[..], held.expires_at), (&b"DELETE FROM orders"[..], expires_at));
+        assert_eq!(held.binding.as_ref(), binding);
 
         let (identity, reason) = (Identity::Approved, Reason::ApprovalDenied);
         let (outcome, completion) = (gate::Outcome::Done, &gate::Completion::default());
@@ -188,6 +208,7 @@ mod tests {
                 approval: used,
                 preamble: &[],
                 payload,
+                binding,
                 facts,
                 policies,
                 revision,
@@ -197,11 +218,15 @@ mod tests {
                 approval: used,
                 kind,
                 payload,
+                binding,
                 facts,
                 policies,
                 revision,
                 reason,
             });
+            let recording::Entry::Intent(sent) = &intent else { panic!("{intent:?}") };
+            let recording::Entry::Refusal(refused) = &refusal else { panic!("{refusal:?}") };
+            assert_eq!((sent.binding.as_ref(), refused.binding.as_ref()), (binding, binding));
             let (bytes, rows, sha256) = (0, 0, [0; 32]);
             let outcome = entry(gate::Entry::Outcome {
                 operation,

@@ -1,7 +1,7 @@
 //! The digest that an approval binds to.
 //!
 //! SHA-256 over `countersign/op/v1`, a zero byte, and the fields of [`OperationToSign`] in the order of their
-//! declaration, with those of [`PostgresOperation`], [`Parameter`] and [`Attachment`] likewise in their places.
+//! declaration, with those of [`PostgresOperation`], [`Binding`], its [`Parameter`](crate::Parameter)s and [`Attachment`] likewise in their places.
 //!
 //! - A text or byte string, the nonce too, is its length as eight bytes, big-endian, and then itself.
 //! - A list is the number of its elements as eight bytes, big-endian, and then those.
@@ -19,7 +19,7 @@ use std::fmt;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroize;
 
-use crate::{Fact, Identity, Name, ObjectVersion, Principal, Resolution, SessionId};
+use crate::{Binding, Fact, Identity, Name, ObjectVersion, Principal, Resolution, SessionId};
 
 const DOMAIN: &[u8] = b"countersign/op/v1\0";
 
@@ -61,30 +61,13 @@ impl fmt::Debug for OperationDigest {
     }
 }
 
-/// A bound parameter of a statement.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Parameter<'a> {
-    /// Type that the client declared; 0 if it left it open.
-    pub declared_type: u32,
-    /// Type that the target resolved.
-    pub resolved_type: u32,
-    /// 0 text, 1 binary.
-    pub format: u16,
-    /// The value; `None` is NULL.
-    pub value: Option<&'a [u8]>,
-}
-
 /// A PostgreSQL operation as it will be sent. Names of statements and portals are no part of it.
 #[derive(Debug, Clone, Copy)]
 pub struct PostgresOperation<'a> {
     /// The text, byte for byte.
     pub text: &'a [u8],
-    /// Its parameters, in order; none in the simple protocol.
-    pub parameters: &'a [Parameter<'a>],
-    /// Format of each result column; empty in the simple protocol.
-    pub result_formats: &'a [u16],
-    /// Rows that are asked for at a time; 0 for all.
-    pub row_limit: u32,
+    /// What it is executed with; in the simple protocol that is no parameter, no format and no limit.
+    pub binding: &'a Binding,
     /// Effective search path.
     pub search_path: &'a [String],
     /// Role that it runs as.
@@ -141,12 +124,12 @@ pub struct OperationToSign<'a> {
 }
 
 impl<'a> OperationToSign<'a> {
-    /// A simple query, as edge and control plane both put it together.
+    /// A statement, as edge and control plane both put it together.
     pub fn query(
         principal: &'a Principal,
         target: &'a Name,
         identity: Identity,
-        text: &'a [u8],
+        (text, binding): (&'a [u8], Option<&'a Binding>),
         resolution: &'a Resolution,
         pairs: &'a [Fact],
         attached: Attachment,
@@ -164,9 +147,7 @@ impl<'a> OperationToSign<'a> {
             pairs,
             operation: PostgresOperation {
                 text,
-                parameters: &[],
-                result_formats: &[],
-                row_limit: 0,
+                binding: Binding::or_none(binding),
                 search_path: &resolution.search_path,
                 role: &resolution.role,
                 settings: &resolution.settings,
@@ -238,14 +219,15 @@ impl Encoder {
 
     fn operation(&mut self, operation: &PostgresOperation<'_>) {
         self.bytes(operation.text);
-        self.list(operation.parameters, |out, parameter| {
+        let Binding { parameters, result_formats, row_limit } = operation.binding;
+        self.list(parameters, |out, parameter| {
             out.number(&parameter.declared_type.to_be_bytes());
             out.number(&parameter.resolved_type.to_be_bytes());
             out.number(&parameter.format.to_be_bytes());
-            out.option(parameter.value, |out, value| out.bytes(value));
+            out.option(parameter.value.as_deref(), |out, value| out.bytes(value));
         });
-        self.list(operation.result_formats, |out, format| out.number(&format.to_be_bytes()));
-        self.number(&operation.row_limit.to_be_bytes());
+        self.list(result_formats, |out, format| out.number(&format.to_be_bytes()));
+        self.number(&row_limit.to_be_bytes());
         self.list(operation.search_path, |out, schema| out.text(schema));
         self.text(operation.role);
         self.list(operation.settings, |out, (name, value)| {

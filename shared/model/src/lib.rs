@@ -4,6 +4,7 @@
 //! converted in `countersign-wire`; what a protocol says is turned into these words before policy looks at it.
 
 mod approval;
+mod binding;
 mod decision;
 mod digest;
 mod fact;
@@ -15,9 +16,10 @@ mod resolution;
 mod secret;
 mod session;
 
+pub use binding::{Binding, Parameter};
 pub use approval::{ApprovalOutcome, ApprovalState};
 pub use decision::{Decision, Determining, Durability, Hold, Obligations, Requirement, Verdict};
-pub use digest::{Attachment, OperationDigest, OperationToSign, Parameter, PostgresOperation};
+pub use digest::{Attachment, OperationDigest, OperationToSign, PostgresOperation};
 pub use fact::{Action, Fact, OperationContext, Resource};
 pub use id::{ApprovalId, IdError, OperationId, RecordingId, SessionId};
 pub use name::{Name, NameError};

@@ -4,7 +4,7 @@ mod words;
 
 use std::time::SystemTime;
 
-use countersign_model::Durability;
+use countersign_model::{Binding, Durability};
 use countersign_wire::{from_timestamp, to_timestamp, v1, v1::frame_body::Body};
 
 use crate::{
@@ -42,6 +42,10 @@ pub enum InvalidFrame {
     /// The identity is unknown.
     #[error("the identity is unknown")]
     Identity,
+    /// A format of what a statement is executed with is unknown, NULL has a value, or there is more of it than the
+    /// protocol can count.
+    #[error("what a statement is executed with is malformed")]
+    Binding,
     /// The end of the time for voting is missing or out of range.
     #[error("the end of the time for voting is missing or out of range")]
     ExpiresAt,
@@ -114,6 +118,7 @@ fn intent_to_wire(intent: &Intent) -> v1::IntentFrame {
         policy_revision: intent.policy_revision.clone(),
         identity: intent.identity.map_or(v1::Identity::Unspecified, v1::Identity::from).into(),
         preamble: intent.preamble.iter().map(|step| step.0.clone()).collect(),
+        binding: intent.binding.as_ref().map(Into::into),
     }
 }
 
@@ -127,6 +132,7 @@ fn hold_to_wire(hold: &Hold) -> v1::HoldFrame {
         policy_revision: hold.policy_revision.clone(),
         requirements: hold.requirements.clone(),
         expires_at: Some(to_timestamp(hold.expires_at)),
+        binding: hold.binding.as_ref().map(Into::into),
     }
 }
 
@@ -139,6 +145,7 @@ fn refusal_to_wire(refusal: &Refusal) -> v1::RefusalFrame {
         policies: refusal.policies.clone(),
         policy_revision: refusal.policy_revision.clone(),
         reason: refusal.reason.clone(),
+        binding: refusal.binding.as_ref().map(Into::into),
     }
 }
 
@@ -189,6 +196,7 @@ fn intent_from_wire(header: &v1::FrameHeader, wire: v1::IntentFrame) -> Result<I
         kind: wire.kind,
         preamble: wire.preamble.into_iter().map(Payload).collect(),
         payload: Payload(wire.payload),
+        binding: binding(wire.binding)?,
         facts: facts_from_wire(wire.facts),
         policies: wire.policies,
         policy_revision: wire.policy_revision,
@@ -203,6 +211,7 @@ fn hold_from_wire(header: &v1::FrameHeader, wire: v1::HoldFrame) -> Result<Hold,
         protocol: wire.protocol,
         kind: wire.kind,
         payload: Payload(wire.payload),
+        binding: binding(wire.binding)?,
         facts: facts_from_wire(wire.facts),
         policies: wire.policies,
         policy_revision: wire.policy_revision,
@@ -221,6 +230,7 @@ fn refusal_from_wire(header: &v1::FrameHeader, wire: v1::RefusalFrame) -> Result
         protocol: wire.protocol,
         kind: wire.kind,
         payload: Payload(wire.payload),
+        binding: binding(wire.binding)?,
         facts: facts_from_wire(wire.facts),
         policies: wire.policies,
         policy_revision: wire.policy_revision,
@@ -246,6 +256,10 @@ fn outcome_from_wire(header: &v1::FrameHeader, wire: v1::OutcomeFrame) -> Result
     })
 }
 
+fn binding(wire: Option<v1::Binding>) -> Result<Option<Binding>, InvalidFrame> {
+    wire.map(Binding::try_from).transpose().map_err(|_| InvalidFrame::Binding)
+}
+
 fn facts_to_wire(facts: &[RecordedFact]) -> Vec<v1::RecordedFact> {
     let wire = |fact: &RecordedFact| v1::RecordedFact {
         action: fact.action.clone(),
@@ -259,55 +273,4 @@ fn facts_from_wire(facts: Vec<v1::RecordedFact>) -> Vec<RecordedFact> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::{Duration, UNIX_EPOCH};
-
-    use countersign_model::{ApprovalId, OperationId};
-
-    use super::*;
-    use crate::fixture;
-
-    fn at() -> SystemTime {
-        UNIX_EPOCH + Duration::from_nanos(1_700_000_000_000_000_042)
-    }
-
-    #[test]
-    fn every_kind_round_trips() {
-        for (sequence, entry) in (0..).zip(fixture::one_of_each()) {
-            let wire = header(sequence, at(), Durability::Fsync, &entry);
-            let back = frame(&wire, body(&entry)).unwrap();
-            assert_eq!(back, Frame { sequence, at: at(), durability: Durability::Fsync, entry });
-        }
-    }
-
-    #[test]
-    fn each_malformed_field_has_its_name() {
-        let entry = fixture::outcome(OperationId::generate(), None);
-        let with = |change: fn(&mut v1::FrameHeader)| {
-            let mut wire = header(0, at(), Durability::Fsync, &entry);
-            change(&mut wire);
-            frame(&wire, body(&entry)).expect_err("malformed")
-        };
-        assert_eq!(with(|h| h.kind = v1::FrameKind::Intent.into()), InvalidFrame::Kind);
-        assert_eq!(with(|h| h.kind = 0), InvalidFrame::Kind);
-        assert_eq!(with(|h| h.at = None), InvalidFrame::At);
-        assert_eq!(with(|h| h.operation_id.clear()), InvalidFrame::Id);
-        assert_eq!(with(|h| h.approval_id = "x".into()), InvalidFrame::Id);
-        assert_eq!(with(|h| h.outcome = 99), InvalidFrame::Outcome);
-        assert_eq!(with(|h| h.durability = 0), InvalidFrame::Durability);
-        let hold = fixture::hold(OperationId::generate(), ApprovalId::generate());
-        let held = |change: fn(&mut v1::FrameHeader, &mut v1::HoldFrame)| {
-            let (mut wire, mut held) = (header(0, at(), Durability::Fsync, &hold), body(&hold));
-            if let Some(Body::Hold(hold)) = &mut held.body {
-                change(&mut wire, hold);
-            }
-            frame(&wire, held).map(drop)
-        };
-        assert_eq!(held(|_, _| ()), Ok(()));
-        assert_eq!(held(|header, _| header.approval_id.clear()), Err(InvalidFrame::Id));
-        assert_eq!(held(|header, _| header.kind = v1::FrameKind::Refusal.into()), Err(InvalidFrame::Kind));
-        assert_eq!(held(|_, hold| hold.expires_at = None), Err(InvalidFrame::ExpiresAt));
-        let empty = v1::FrameBody { body: None };
-        assert_eq!(frame(&header(0, at(), Durability::Fsync, &entry), empty), Err(InvalidFrame::Body));
-    }
-}
+mod tests;

@@ -5,7 +5,7 @@
 
 use std::{fmt, time::SystemTime};
 
-use countersign_model::{ApprovalId, Durability, Identity, OperationId};
+use countersign_model::{ApprovalId, Binding, Durability, Identity, OperationId};
 use countersign_wire::v1;
 
 use crate::RecordedFact;
@@ -38,12 +38,14 @@ pub struct Intent {
     pub approval: Option<ApprovalId>,
     /// `postgres`.
     pub protocol: String,
-    /// `query`, `connect`, `catalog`.
+    /// `query`, `connect`, `prepare`, `fetch`, `sync`, `catalog`.
     pub kind: String,
     /// What is sent before it on the same connection, in order.
     pub preamble: Vec<Payload>,
     /// What is about to be sent.
     pub payload: Payload,
+    /// What it is executed with; `None` in the simple query protocol.
+    pub binding: Option<Binding>,
     /// What it touches.
     pub facts: Vec<RecordedFact>,
     /// Ids of the policies that determined the decision.
@@ -67,6 +69,8 @@ pub struct Hold {
     pub kind: String,
     /// What would be sent.
     pub payload: Payload,
+    /// What it would be executed with; `None` in the simple query protocol.
+    pub binding: Option<Binding>,
     /// What it touches.
     pub facts: Vec<RecordedFact>,
     /// Ids of the policies that hold it.
@@ -88,10 +92,12 @@ pub struct Refusal {
     pub approval: Option<ApprovalId>,
     /// `postgres`.
     pub protocol: String,
-    /// `query`, `connect`, `catalog`.
+    /// `query`, `connect`, `prepare`, `fetch`, `catalog`.
     pub kind: String,
     /// What was not sent.
     pub payload: Payload,
+    /// What it would have been executed with; `None` in the simple query protocol.
+    pub binding: Option<Binding>,
     /// What it touches, as far as that was told.
     pub facts: Vec<RecordedFact>,
     /// Ids of the policies that determined the decision.

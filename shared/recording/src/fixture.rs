@@ -2,7 +2,9 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use countersign_model::{ApprovalId, Durability, Identity, OperationId, RecordingId, SessionId};
+use countersign_model::{
+    ApprovalId, Binding, Durability, Identity, OperationId, Parameter, RecordingId, SessionId,
+};
 use countersign_wire::v1;
 use ed25519_dalek::SigningKey;
 
@@ -55,6 +57,7 @@ pub(crate) fn intent(operation: OperationId, approval: Option<ApprovalId>) -> En
         kind: "query".into(),
         preamble: vec![Payload(b"BEGIN".to_vec()), Payload(b"SAVEPOINT a".to_vec())],
         payload: Payload(format!("SELECT * FROM customers -- {operation}").into_bytes()),
+        binding: approval.map(|_| binding()),
         facts: vec![RecordedFact {
             action: "postgres:select".into(),
             resource: "Table shop.public.customers".into(),
@@ -72,6 +75,7 @@ pub(crate) fn hold(operation: OperationId, approval: ApprovalId) -> Entry {
         protocol: "postgres".into(),
         kind: "query".into(),
         payload: Payload(b"DELETE FROM orders".to_vec()),
+        binding: Some(binding()),
         facts: vec![RecordedFact {
             action: "postgres:delete".into(),
             resource: "Table shop.public.orders".into(),
@@ -81,6 +85,26 @@ pub(crate) fn hold(operation: OperationId, approval: ApprovalId) -> Entry {
         requirements: vec!["dba 2".into(), "owners 1".into()],
         expires_at: at() + Duration::from_secs(900),
     }))
+}
+
+/// A value in each form: text, binary, empty and NULL.
+pub(crate) fn binding() -> Binding {
+    let parameter = |format, value: Option<&'static [u8]>| Parameter {
+        declared_type: 0,
+        resolved_type: 25,
+        format,
+        value: value.map(Into::into),
+    };
+    Binding {
+        parameters: vec![
+            parameter(0, Some(b"it's")),
+            parameter(1, Some(&[0, 255])),
+            parameter(0, Some(b"")),
+            parameter(0, None),
+        ],
+        result_formats: vec![1],
+        row_limit: 100,
+    }
 }
 
 pub(crate) fn outcome(operation: OperationId, approval: Option<ApprovalId>) -> Entry {
@@ -106,6 +130,7 @@ pub(crate) fn refusal(operation: OperationId, approval: Option<ApprovalId>) -> E
         protocol: "postgres".into(),
         kind: "query".into(),
         payload: Payload(b"DELETE FROM customers".to_vec()),
+        binding: approval.map(|_| binding()),
         facts: Vec::new(),
         policies: Vec::new(),
         policy_revision: "abc".into(),

@@ -4,11 +4,13 @@
 //! malformed field. There is one conversion file per `.proto`. Clients and servers are behind feature `rpc`.
 
 mod approval;
+mod binding;
 mod redact;
 mod session;
 mod time;
 
 pub use approval::InvalidApproval;
+pub use binding::InvalidBinding;
 pub use session::InvalidSession;
 pub use time::{InvalidTimestamp, from_timestamp, to_timestamp};
 

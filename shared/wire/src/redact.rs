@@ -23,6 +23,8 @@ redacted_debug!(
     IssueTokenResponse,
     RequestApprovalRequest,
     Card,
+    BoundParameter,
+    CardParameter,
 );
 
 #[cfg(test)]
@@ -48,5 +50,13 @@ mod tests {
         let card = v1::Card { statement: "hunter2".into(), ..v1::Card::default() };
         let approval = v1::Approval { card: Some(card), ..v1::Approval::default() };
         assert!(!format!("{approval:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn nor_is_what_it_is_executed_with() {
+        let parameter = v1::BoundParameter { value: b"hunter2".to_vec(), ..v1::BoundParameter::default() };
+        assert_eq!(format!("{parameter:?}"), "BoundParameter(redacted)");
+        let parameter = v1::CardParameter { value: b"hunter2".to_vec(), ..v1::CardParameter::default() };
+        assert_eq!(format!("{parameter:?}"), "CardParameter(redacted)");
     }
 }

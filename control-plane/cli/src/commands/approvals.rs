@@ -20,8 +20,8 @@ use crate::{
 
 use super::{revocation, sessions::principal};
 
-/// Approvals on a page: each may have a statement of 1 MiB and more, and a page is one message.
-const PAGE: u32 = 32;
+/// Approvals on a page: each may have 2 MiB of statement and parameters, and more, and a page is one message.
+const PAGE: u32 = 16;
 /// Characters of a resource's name in a table or a line.
 const NAME_COLUMNS: usize = 48;
 

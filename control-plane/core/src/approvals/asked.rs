@@ -46,9 +46,10 @@ impl Asked {
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
-        let Question { statement, resolution, identity, nonce } = &self.question;
+        let Question { statement, binding, resolution, identity, nonce } = &self.question;
         let stored = Stored {
             statement: statement.clone(),
+            binding: binding.as_ref().map(Into::into),
             resolution: Some(resolution.into()),
             identity: v1::Identity::from(*identity).into(),
             nonce: nonce.to_vec(),
@@ -72,6 +73,7 @@ impl Asked {
         Some(Self {
             question: Question {
                 statement: stored.statement,
+                binding: stored.binding.map(TryInto::try_into).transpose().ok()?,
                 resolution: stored.resolution?.try_into().ok()?,
                 identity,
                 nonce: stored.nonce.as_slice().try_into().ok()?,
@@ -100,8 +102,9 @@ impl Question {
         pairs: &[Fact],
     ) -> OperationDigest {
         let attached = Attachment { session, nonce: self.nonce };
-        let Self { statement, resolution, identity, .. } = self;
-        OperationToSign::query(principal, target, *identity, statement, resolution, pairs, attached).digest()
+        let Self { statement, binding, resolution, identity, .. } = self;
+        let what = (statement.as_slice(), binding.as_ref());
+        OperationToSign::query(principal, target, *identity, what, resolution, pairs, attached).digest()
     }
 }
 
@@ -141,6 +144,8 @@ struct Stored {
     use_ttl_seconds: u64,
     #[prost(message, optional, tag = "13")]
     deadline: Option<prost_types::Timestamp>,
+    #[prost(message, optional, tag = "14")]
+    binding: Option<v1::Binding>,
 }
 
 impl fmt::Debug for Stored {

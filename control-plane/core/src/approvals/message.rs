@@ -1,5 +1,6 @@
 //! An approval as approvers see it.
 
+use countersign_model::{Binding, Parameter};
 use countersign_store::StoreError;
 use countersign_wire::{to_timestamp, v1};
 
@@ -42,13 +43,14 @@ impl Core {
 
 /// Rendered from the bytes that will be sent and what the edge attests beside them.
 fn card(asked: &Asked, edge: &str) -> v1::Card {
-    let Question { statement, resolution, identity, .. } = &asked.question;
+    let Question { statement, binding, resolution, identity, .. } = &asked.question;
+    let Binding { parameters, result_formats, row_limit } = Binding::or_none(binding.as_ref());
     let attested = v1::Resolution::from(resolution);
     v1::Card {
         protocol: "postgres".into(),
         // It was parsed, which nothing but UTF-8 is.
         statement: String::from_utf8_lossy(statement).into_owned(),
-        parameters: Vec::new(),
+        parameters: parameters.iter().map(parameter).collect(),
         attested_by: edge.to_owned(),
         database: attested.database,
         role: attested.role,
@@ -57,7 +59,14 @@ fn card(asked: &Asked, edge: &str) -> v1::Card {
         settings: attested.settings,
         in_transaction: attested.in_transaction,
         preamble: attested.preamble,
+        row_limit: *row_limit,
+        result_formats: result_formats.iter().map(|format| u32::from(*format)).collect(),
     }
+}
+
+fn parameter(parameter: &Parameter) -> v1::CardParameter {
+    let v1::BoundParameter { declared_type, resolved_type, format, value, is_null } = parameter.into();
+    v1::CardParameter { r#type: resolved_type, format, value, is_null, declared_type }
 }
 
 fn vote(vote: &countersign_store::VoteRecord) -> v1::Vote {

@@ -1,13 +1,13 @@
 //! What an edge asks about: bounded, and read here again from its bytes.
 
-use countersign_model::{Fact, Identity, OperationContext, Reason, Resolution};
+use countersign_model::{Binding, Fact, Identity, OperationContext, Reason, Resolution};
 use countersign_sql::{
-    Analysis, Inquiry, Limits, Refused, SearchPath, SettingChange, Sight, Statement, TransactionControl,
+    Analysis, Inquiry, Limits, Refused, SearchPath, SettingChange, SettingUse, Sight, Statement, TransactionControl,
     analyse, context,
 };
 use countersign_wire::v1;
 
-use super::ApprovalRefusal;
+use super::{ApprovalRefusal, binding};
 use crate::{EdgeError, configuration::search_path};
 
 /// Rows that a resolution may have.
@@ -18,6 +18,8 @@ const MAX_OBJECTS: usize = 4_096;
 const MAX_SETTINGS: usize = 64;
 const MAX_SETTING_NAME: usize = 63;
 const MAX_SETTING_VALUE: usize = 1_024;
+/// Settings that decide what names mean.
+const SETTINGS_OF_NAMES: [&str; 3] = ["role", "search_path", "session_authorization"];
 /// Schemas on the effective path: those of a [`SearchPath`] and `pg_catalog`.
 const MAX_SCHEMAS: usize = 33;
 /// Statements that may go before it, and the longest of them together, in bytes.
@@ -30,6 +32,8 @@ const MAX_NAME: usize = 255;
 #[derive(Clone)]
 pub(super) struct Question {
     pub(super) statement: Vec<u8>,
+    /// What it is executed with; `None` in the simple query protocol.
+    pub(super) binding: Option<Binding>,
     pub(super) resolution: Resolution,
     pub(super) identity: Identity,
     pub(super) nonce: [u8; 16],
@@ -56,10 +60,15 @@ impl Question {
         let resolution = Resolution::try_from(resolution)
             .map_err(|_| EdgeError::Malformed("the resolution is malformed"))?;
         let settings = &resolution.settings;
+        // Those a connection has from its login alone, which is compared with the target's.
+        if settings.iter().any(|(name, _)| SETTINGS_OF_NAMES.contains(&name.as_str())) {
+            return Err(EdgeError::Malformed("a setting of the resolution decides what names mean").into());
+        }
         if !settings.is_sorted_by(|(a, _), (b, _)| a < b) || !resolution.objects.is_sorted() {
             return Err(EdgeError::Malformed("settings or objects of the resolution are not sorted").into());
         }
-        Ok(Self { statement: request.statement, resolution, identity, nonce })
+        let binding = request.binding.map(binding::bound).transpose()?;
+        Ok(Self { statement: request.statement, binding, resolution, identity, nonce })
     }
 
     /// Whether the connection that it attests is one of this target, as this role.
@@ -74,12 +83,14 @@ impl Question {
     /// called on a thread for parsing.
     ///
     /// # Errors
-    /// The reason why nothing can be decided: among them a resolution that the text cannot mean, and something
-    /// else than the setting up of a transaction in front of it.
+    /// The reason why nothing can be decided: among them a resolution that the text cannot mean, a binding that it
+    /// cannot have, and something else than the setting up of a transaction in front of it.
     pub(super) fn read(&self) -> Result<Reading, Reason> {
         let Resolution { database, search_path, names, in_transaction, preamble, .. } = &self.resolution;
         let analysis = parse(&self.statement)?;
+        binding::fits(self.binding.as_ref(), &analysis)?;
         let inquiry = Inquiry::of(&analysis, database, Sight::Clear).map_err(|refusal| refusal.reason)?;
+        let inquiry = inquiry.on_path(search_path);
         inquiry.admits_on_path(search_path, names).map_err(|_| Reason::Unresolved)?;
         let facts = inquiry.facts(names).map_err(|refusal| refusal.reason)?;
         for step in preamble {
@@ -139,5 +150,7 @@ fn is_control(statement: &Statement) -> bool {
             setting.name.starts_with("transaction_") && setting.name != "transaction_timeout"
         }
     });
-    unparsed.is_none() && bare && controls && local
+    // Another role or search path would make the names behind it mean something else than was attested.
+    let leaves_names = !settings.iter().any(SettingUse::changes_names);
+    unparsed.is_none() && bare && controls && local && leaves_names
 }

@@ -44,7 +44,7 @@ async fn what_policy_holds_is_asked_about_and_its_outcome_is_what_the_edge_expec
         &principal,
         &target,
         Identity::Approved,
-        DELETE.as_bytes(),
+        (DELETE.as_bytes(), None),
         &resolution,
         &pairs,
         Attachment { session: scene.session.id.parse().unwrap(), nonce: [3; 16] },
@@ -110,6 +110,9 @@ async fn a_resolution_that_the_text_cannot_mean_is_refused() {
         "SHOW timezone",
         "",
         "BEGIN; SELECT 1",
+        "SET LOCAL search_path = private",
+        "SET LOCAL ROLE shop_owner",
+        "SET LOCAL SESSION AUTHORIZATION shop_owner",
     ] {
         assert_eq!(with(&|r| r.preamble = vec![step.into()]).await, Reason::Unparsed, "{step}");
     }

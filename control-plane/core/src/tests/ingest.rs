@@ -63,6 +63,7 @@ fn intent() -> Entry {
         preamble: Vec::new(),
         kind: "query".into(),
         payload: Payload(b"select 1".to_vec()),
+        binding: None,
         facts: Vec::new(),
         policies: Vec::new(),
         policy_revision: "r".into(),

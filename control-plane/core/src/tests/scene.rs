@@ -62,6 +62,7 @@ impl Scene {
             }),
             identity: v1::Identity::Approved.into(),
             nonce: vec![3; 16],
+            binding: None,
         }
     }
 

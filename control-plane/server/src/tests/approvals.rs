@@ -69,6 +69,7 @@ impl Scene {
             }),
             identity: v1::Identity::Approved.into(),
             nonce: vec![1; 16],
+            binding: None,
         };
         match self.edge.request_approval(request).await.unwrap().into_inner().result.unwrap() {
             Requested::Requested(requested) => requested,

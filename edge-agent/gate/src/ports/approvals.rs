@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use countersign_model::{
-    ApprovalId, ApprovalOutcome, Attachment, Identity, OperationId, Refusal, Resolution, SessionFacts,
+    ApprovalId, ApprovalOutcome, Attachment, Binding, Identity, OperationId, Refusal, Resolution, SessionFacts,
     SessionId,
 };
 
@@ -18,6 +18,8 @@ pub struct Question<'a> {
     pub operation: OperationId,
     /// What would be sent.
     pub payload: &'a Bytes,
+    /// What it would be executed with; `None` in the simple query protocol.
+    pub binding: Option<&'a Binding>,
     /// What it means on the connection that it would be sent on.
     pub resolution: &'a Resolution,
     /// The identity that it would be sent as.

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use countersign_gate::ports::Authority as _;
-use countersign_model::{Attachment, Identity, Reason, RefusalKind, Resolution};
+use countersign_model::{Attachment, Binding, Identity, Parameter, Reason, RefusalKind, Resolution};
 use countersign_wire::to_timestamp;
 
 use super::*;
@@ -32,16 +32,31 @@ fn asked(approval: ApprovalId, expires_in: i64) -> v1::RequestApprovalResponse {
     v1::RequestApprovalResponse { result: Some(result) }
 }
 
+fn binding() -> Binding {
+    let parameter = |value: Option<&'static [u8]>| Parameter {
+        declared_type: 0,
+        resolved_type: 23,
+        format: 1,
+        value: value.map(Into::into),
+    };
+    Binding {
+        parameters: vec![parameter(Some(&[0, 0, 0, 7])), parameter(None)],
+        result_formats: vec![1],
+        row_limit: 9,
+    }
+}
+
 /// Asks, has the control plane answer, and gives what was asked too.
 async fn request(
     bench: &mut Bench,
     session: &SessionFacts,
     answered: impl FnOnce(&ControlPlane) -> Result<v1::RequestApprovalResponse, Status>,
 ) -> (Result<Requested, Refusal>, v1::RequestApprovalRequest) {
-    let resolution = resolution();
+    let (resolution, binding) = (resolution(), binding());
     let question = Question {
         operation: OperationId::generate(),
         payload: &"DELETE FROM orders".into(),
+        binding: Some(&binding),
         resolution: &resolution,
         identity: Identity::Approved,
         attached: Attachment { session: session.session, nonce: [9; 16] },
@@ -64,6 +79,7 @@ async fn people_are_asked_about_the_bytes_and_what_they_mean() {
     assert_eq!(asked.session_id, session.session.to_string());
     assert_eq!(asked.identity, i32::from(v1::Identity::Approved));
     assert_eq!(Resolution::try_from(asked.resolution.expect("there")), Ok(resolution()));
+    assert_eq!(Binding::try_from(asked.binding.expect("there")), Ok(binding()));
 }
 
 #[tokio::test]

@@ -1,25 +1,11 @@
 use std::collections::HashMap;
 
+use bytes::Bytes;
+
 use super::*;
-use crate::{Action, NameKind, ObjectClass, PrincipalKind, ResolvedName, Resource};
+use crate::{Action, NameKind, ObjectClass, Parameter, PrincipalKind, ResolvedName, Resource};
 
 mod vectors;
-
-/// A parameter that owns its value.
-#[derive(Clone)]
-struct Bound {
-    declared_type: u32,
-    resolved_type: u32,
-    format: u16,
-    value: Option<Vec<u8>>,
-}
-
-impl Bound {
-    fn as_parameter(&self) -> Parameter<'_> {
-        let Self { declared_type, resolved_type, format, ref value } = *self;
-        Parameter { declared_type, resolved_type, format, value: value.as_deref() }
-    }
-}
 
 /// An operation that owns what it is made of.
 #[derive(Clone)]
@@ -35,9 +21,7 @@ struct Operation {
     unmask: Vec<String>,
     pairs: Vec<Fact>,
     text: Vec<u8>,
-    parameters: Vec<Bound>,
-    result_formats: Vec<u16>,
-    row_limit: u32,
+    binding: Binding,
     search_path: Vec<String>,
     role: String,
     settings: Vec<(String, String)>,
@@ -47,7 +31,6 @@ struct Operation {
 
 impl Operation {
     fn digest(&self) -> OperationDigest {
-        let parameters: Vec<_> = self.parameters.iter().map(Bound::as_parameter).collect();
         OperationToSign {
             tenant: &self.tenant,
             subject: &self.subject,
@@ -61,9 +44,7 @@ impl Operation {
             pairs: &self.pairs,
             operation: PostgresOperation {
                 text: &self.text,
-                parameters: &parameters,
-                result_formats: &self.result_formats,
-                row_limit: self.row_limit,
+                binding: &self.binding,
                 search_path: &self.search_path,
                 role: &self.role,
                 settings: &self.settings,
@@ -85,8 +66,12 @@ fn table(path: [&str; 3]) -> Resource {
 
 /// Every list has two elements and everything that may be absent is there.
 fn whole() -> Operation {
-    let bound =
-        |value: &[u8]| Bound { declared_type: 20, resolved_type: 23, format: 0, value: Some(value.to_vec()) };
+    let bound = |value: &'static [u8]| Parameter {
+        declared_type: 20,
+        resolved_type: 23,
+        format: 0,
+        value: Some(Bytes::from_static(value)),
+    };
     let pair = |action| Fact { action, resource: table(["shop", "public", "orders"]) };
     let texts = |texts: [&str; 2]| texts.map(String::from).to_vec();
     Operation {
@@ -101,9 +86,11 @@ fn whole() -> Operation {
         unmask: texts(["card", "email"]),
         pairs: vec![pair(Action::PostgresSelect), pair(Action::PostgresUpdate)],
         text: b"UPDATE orders SET total = $1 WHERE id = $2".to_vec(),
-        parameters: vec![bound(b"1"), bound(b"2")],
-        result_formats: vec![0, 1],
-        row_limit: 10,
+        binding: Binding {
+            parameters: vec![bound(b"1"), bound(b"2")],
+            result_formats: vec![0, 1],
+            row_limit: 10,
+        },
         search_path: texts(["pg_catalog", "public"]),
         role: "role".into(),
         settings: vec![("datestyle".into(), "ISO".into()), ("timezone".into(), "UTC".into())],
@@ -161,24 +148,24 @@ fn changes() -> Vec<(&'static str, Change)> {
         ("text", |o| o.text.push(b' ')),
         ("case of the text", |o| o.text.make_ascii_lowercase()),
         ("no text", |o| o.text.clear()),
-        ("declared type", |o| o.parameters[0].declared_type = 0),
-        ("resolved type", |o| o.parameters[0].resolved_type = 25),
+        ("declared type", |o| o.binding.parameters[0].declared_type = 0),
+        ("resolved type", |o| o.binding.parameters[0].resolved_type = 25),
         ("types the other way round", |o| {
-            (o.parameters[0].declared_type, o.parameters[0].resolved_type) = (23, 20);
+            (o.binding.parameters[0].declared_type, o.binding.parameters[0].resolved_type) = (23, 20);
         }),
-        ("format of a parameter", |o| o.parameters[0].format = 1),
-        ("value", |o| o.parameters[0].value = Some(b"3".to_vec())),
-        ("longer value", |o| o.parameters[0].value = Some(b"1\0".to_vec())),
-        ("empty value", |o| o.parameters[0].value = Some(vec![])),
-        ("NULL", |o| o.parameters[0].value = None),
-        ("order of parameters", |o| o.parameters.reverse()),
-        ("one parameter less", |o| o.parameters.truncate(1)),
-        ("no parameters", |o| o.parameters.clear()),
-        ("result format", |o| o.result_formats[0] = 1),
-        ("one result format less", |o| o.result_formats.truncate(1)),
-        ("one result format more", |o| o.result_formats.push(0)),
-        ("row limit", |o| o.row_limit = 11),
-        ("no row limit", |o| o.row_limit = 0),
+        ("format of a parameter", |o| o.binding.parameters[0].format = 1),
+        ("value", |o| o.binding.parameters[0].value = Some(Bytes::from_static(b"3"))),
+        ("longer value", |o| o.binding.parameters[0].value = Some(Bytes::from_static(b"1\0"))),
+        ("empty value", |o| o.binding.parameters[0].value = Some(Bytes::new())),
+        ("NULL", |o| o.binding.parameters[0].value = None),
+        ("order of parameters", |o| o.binding.parameters.reverse()),
+        ("one parameter less", |o| o.binding.parameters.truncate(1)),
+        ("no parameters", |o| o.binding.parameters.clear()),
+        ("result format", |o| o.binding.result_formats[0] = 1),
+        ("one result format less", |o| o.binding.result_formats.truncate(1)),
+        ("one result format more", |o| o.binding.result_formats.push(0)),
+        ("row limit", |o| o.binding.row_limit = 11),
+        ("no row limit", |o| o.binding.row_limit = 0),
         ("schema of the path", |o| o.search_path[1].push('x')),
         ("order of the path", |o| o.search_path.reverse()),
         ("one schema less", |o| o.search_path.truncate(1)),
@@ -217,14 +204,13 @@ fn nothing_else(operation: OperationToSign<'_>) {
     } = operation;
     let PostgresOperation {
         text: _,
-        parameters: _,
-        result_formats: _,
-        row_limit: _,
+        binding,
         search_path: _,
         role: _,
         settings: _,
         preamble: _,
     } = operation;
+    let Binding { parameters: _, result_formats: _, row_limit: _ } = binding;
 }
 
 #[test]
@@ -259,8 +245,8 @@ fn nothing_moves_between_neighbours() {
             |o| (o.settings, o.preamble) = (vec![], vec!["a".into(), "b".into()]),
         ),
         (
-            |o| (o.result_formats, o.row_limit) = (vec![0, 1], 0),
-            |o| (o.result_formats, o.row_limit) = (vec![], 1),
+            |o| (o.binding.result_formats, o.binding.row_limit) = (vec![0, 1], 0),
+            |o| (o.binding.result_formats, o.binding.row_limit) = (vec![], 1),
         ),
         (|o| o.unmask = vec!["a".into(), "b".into()], |o| o.unmask = vec!["ab".into()]),
     ];
@@ -284,8 +270,7 @@ fn definitions_are_no_part_of_it() {
 
 #[test]
 fn a_query_is_put_together_from_session_and_resolution() {
-    let simple =
-        Operation { unmask: vec![], parameters: vec![], result_formats: vec![], row_limit: 0, ..whole() };
+    let simple = Operation { unmask: vec![], ..whole() };
     let principal = Principal {
         tenant_id: simple.tenant.as_str().into(),
         object_id: simple.subject.as_str().into(),
@@ -318,7 +303,7 @@ fn a_query_is_put_together_from_session_and_resolution() {
         &principal,
         &target,
         simple.identity,
-        &simple.text,
+        (&simple.text, Some(&simple.binding)),
         &resolution,
         &simple.pairs,
         attached,

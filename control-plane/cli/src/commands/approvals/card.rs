@@ -3,12 +3,13 @@
 //! statement, behind bars, so that nothing in it can look like a part of the card or like a second one.
 
 use countersign_model::Identity;
-use countersign_wire::v1::{Approval, Card, CardParameter, Principal, PrincipalKind, Session, Vote};
+use countersign_wire::v1::{Approval, Card, Principal, PrincipalKind, Session, Vote};
 
 use crate::{
-    escape::{count_escaped, has_right_to_left},
+    escape::cautions,
     failure::Failure,
     output::{Output, instant},
+    parameter::Bound,
 };
 
 use super::state_word;
@@ -19,6 +20,8 @@ type Properties = Vec<(&'static str, String)>;
 /// The lines of a card that rest on the edge's word. Database, role and search path the control plane has compared
 /// with those of the target.
 const ATTESTED: &str = "held, touches (what the names mean), before it, setting, transaction";
+/// And of its parameters, what the target takes them for.
+const ATTESTED_TYPES: &str = ", parameter (which type it has)";
 
 /// Prints the card of an approval; of a final one, what is left of it.
 pub(super) fn print(approval: &Approval, out: &mut Output) -> Result<(), Failure> {
@@ -34,7 +37,8 @@ pub(super) fn print(approval: &Approval, out: &mut Output) -> Result<(), Failure
     out.properties(&properties)?;
     statement(card, out)?;
     let edge = if card.attested_by.is_empty() { "the edge" } else { &card.attested_by };
-    out.hanging("attested by  ", &format!("{edge}, and not read from the statement: {ATTESTED}"))
+    let types = if card.parameters.is_empty() { "" } else { ATTESTED_TYPES };
+    out.hanging("attested by  ", &format!("{edge}, and not read from the statement: {ATTESTED}{types}"))
 }
 
 /// How far it has come.
@@ -141,43 +145,12 @@ fn surroundings(card: &Card) -> Properties {
 fn statement(card: &Card, out: &mut Output) -> Result<(), Failure> {
     let text = &card.statement;
     let lines = text.split('\n').count();
-    out.hanging("statement    ", &format!("{} bytes, {lines} lines{}", text.len(), cautions(text)))?;
+    out.hanging(
+        "statement    ",
+        &format!("{} bytes, {lines} lines{}", text.len(), cautions(text.as_bytes())),
+    )?;
     out.block(text.as_bytes())?;
-    card.parameters.iter().enumerate().try_for_each(|(at, value)| parameter(at + 1, value, out))
-}
-
-/// What a reader of a text should know before reading it.
-fn cautions(text: &str) -> String {
-    let mut cautions = String::new();
-    match count_escaped(text) {
-        0 => {}
-        count => {
-            cautions += &format!("; {count} characters of it DO NOT SHOW and are written as \\u{{…}} or \\r");
-        }
-    }
-    if has_right_to_left(text) {
-        cautions +=
-            "; it has RIGHT-TO-LEFT letters: a terminal may show what is between them in another order";
-    }
-    cautions
-}
-
-/// A value that the statement has a place for: as text, or in hex where it is binary.
-fn parameter(number: usize, parameter: &CardParameter, out: &mut Output) -> Result<(), Failure> {
-    let form = match (parameter.is_null, parameter.format) {
-        (true, _) => "NULL",
-        (false, 0) => "text",
-        (false, _) => "binary, in hex",
-    };
-    out.hanging("parameter    ", &format!("${number}, type {}, {form}", parameter.r#type))?;
-    match (parameter.is_null, parameter.format) {
-        (true, _) => Ok(()),
-        (false, 0) => out.block(&parameter.value),
-        (false, _) => {
-            let hex: String = parameter.value.iter().map(|byte| format!("{byte:02x}")).collect();
-            out.block(hex.as_bytes())
-        }
-    }
+    Bound::from(card).print(|word| format!("{word:11}  "), out)
 }
 
 #[cfg(test)]

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use countersign_model::{ApprovalId, Durability, Identity, OperationId, RecordingId, SessionId};
+use countersign_model::{
+    ApprovalId, Binding, Durability, Identity, OperationId, Parameter, RecordingId, SessionId,
+};
 use countersign_recording::{
     Beginning, Close, Entry, Hold, Intent, Open, Outcome, OutcomeKind, Payload, RecordedFact, Refusal,
     SegmentWriter, chain_start, check_segment, manifest,
@@ -23,6 +25,35 @@ pub(super) fn unsealed() -> Copy {
     archived(&entries)
 }
 
+/// A statement that was prepared, executed with values, and refused with others.
+pub(super) fn prepared() -> Copy {
+    let [open, _, _, _, close] = entries();
+    let prepare = Intent {
+        kind: "prepare".into(),
+        binding: Some(Binding::declared(&[0, 23])),
+        ..intent(OperationId::generate())
+    };
+    let execute = Intent { binding: Some(binding()), ..intent(OperationId::generate()) };
+    let refusal = Refusal { binding: Some(binding()), ..refusal() };
+    let done = |operation| Outcome::bare(operation, None, OutcomeKind::Done);
+    archived(&[
+        open,
+        Entry::Intent(Box::new(prepare.clone())),
+        Entry::Outcome(Box::new(done(prepare.operation))),
+        Entry::Intent(Box::new(execute.clone())),
+        Entry::Outcome(Box::new(done(execute.operation))),
+        Entry::Refusal(Box::new(refusal)),
+        close,
+    ])
+}
+
+fn binding() -> Binding {
+    let text = Parameter { resolved_type: 25, value: Some("a\n\u{1b}[2J".into()), ..Parameter::default() };
+    let number =
+        Parameter { declared_type: 23, resolved_type: 23, format: 1, value: Some(vec![0, 0, 0, 7].into()) };
+    Binding { parameters: vec![text, number], result_formats: vec![1], row_limit: 100 }
+}
+
 /// An operation that was held, approved and sent in a transaction of its own.
 pub(super) fn held() -> Copy {
     let (operation, approval) = (OperationId::generate(), ApprovalId::generate());
@@ -31,6 +62,7 @@ pub(super) fn held() -> Copy {
         approval: Some(approval),
         preamble: vec![Payload(b"BEGIN".to_vec()), Payload(b"SAVEPOINT \"a\nb\"".to_vec())],
         identity: Some(Identity::Approved),
+        binding: Some(binding()),
         ..intent(operation)
     };
     let hold = Hold {
@@ -39,6 +71,7 @@ pub(super) fn held() -> Copy {
         protocol: intent.protocol.clone(),
         kind: intent.kind.clone(),
         payload: intent.payload.clone(),
+        binding: intent.binding.clone(),
         facts: intent.facts.clone(),
         policies: vec!["shop/held".into()],
         policy_revision: "abc".into(),
@@ -121,6 +154,7 @@ fn intent(operation: OperationId) -> Intent {
         kind: "query".into(),
         preamble: Vec::new(),
         payload: Payload(b"SELECT *\nFROM orders -- \x1b[2J".to_vec()),
+        binding: None,
         facts: vec![RecordedFact {
             action: "postgres:select".into(),
             resource: "Table shop.public.orders".into(),
@@ -138,6 +172,7 @@ fn refusal() -> Refusal {
         protocol: "postgres".into(),
         kind: "query".into(),
         payload: Payload(b"DROP \xff TABLE orders".to_vec()),
+        binding: None,
         facts: Vec::new(),
         policies: Vec::new(),
         policy_revision: "abc".into(),

@@ -5,7 +5,7 @@
 
 mod json;
 
-use countersign_model::OperationId;
+use countersign_model::{Binding, OperationId};
 use countersign_recording::{
     Close, Entry, Frame, Hold, Intent, Open, Outcome, Payload, RecordedFact, Refusal, ReplayError, replay,
 };
@@ -16,6 +16,7 @@ use crate::{
     escape::{escaped, escaped_lines},
     failure::{Exit, Failure},
     output::{Format, Output},
+    parameter::{Bound, declared},
 };
 
 use super::{
@@ -69,18 +70,21 @@ fn show(frame: &Frame, current: &mut Option<OperationId>, out: &mut Output) -> R
                 "catalog" => question(&intent.payload, out)?,
                 _ => statement(&intent.payload, out)?,
             }
+            bound(&intent.kind, intent.binding.as_ref(), out)?;
             facts(&intent.facts, out)
         }
         Entry::Hold(hold) => {
             *current = Some(hold.operation);
             out.line(&format!("{at}  {}  {}  {}", hold.operation, hold.kind, held(hold)))?;
             statement(&hold.payload, out)?;
+            bound(&hold.kind, hold.binding.as_ref(), out)?;
             facts(&hold.facts, out)
         }
         Entry::Refusal(refusal) => {
             *current = Some(refusal.operation);
             out.line(&format!("{at}  {}  {}  {}", refusal.operation, refusal.kind, refused(refusal)))?;
             statement(&refusal.payload, out)?;
+            bound(&refusal.kind, refusal.binding.as_ref(), out)?;
             facts(&refusal.facts, out)
         }
         // The outcome sums them up.
@@ -155,6 +159,18 @@ fn statement(payload: &Payload, out: &mut Output) -> Result<(), Failure> {
         return Ok(());
     }
     out.block(&payload.0)
+}
+
+/// What a statement is executed with. One that is only prepared has types and no values.
+fn bound(kind: &str, binding: Option<&Binding>, out: &mut Output) -> Result<(), Failure> {
+    match binding {
+        None => Ok(()),
+        Some(binding) if kind == "prepare" => match declared(binding) {
+            types if types.is_empty() => Ok(()),
+            types => out.hanging("    declares  ", &types),
+        },
+        Some(binding) => Bound::from(binding).print(|word| format!("    {word}  "), out),
+    }
 }
 
 /// What is sent before a statement on the same connection.

@@ -207,7 +207,7 @@ impl Approvals for World {
             &session.principal,
             &session.target,
             question.identity,
-            question.payload,
+            (question.payload, question.binding),
             question.resolution,
             &pairs,
             question.attached,

@@ -52,12 +52,12 @@ fn pair(value: &Value) -> Fact {
     }
 }
 
-fn parameter(value: &Value) -> Bound {
-    Bound {
+fn parameter(value: &Value) -> Parameter {
+    Parameter {
         declared_type: number(&value["declared_type"]),
         resolved_type: number(&value["resolved_type"]),
         format: number(&value["format"]),
-        value: maybe(&value["value"], bytes),
+        value: maybe(&value["value"], |value| bytes(value).into()),
     }
 }
 
@@ -82,9 +82,11 @@ fn operation(value: &Value) -> Operation {
         unmask: list(&value["unmask"], text),
         pairs: list(&value["pairs"], pair),
         text: text(&statement["text"]).into_bytes(),
-        parameters: list(&statement["parameters"], parameter),
-        result_formats: list(&statement["result_formats"], number),
-        row_limit: number(&statement["row_limit"]),
+        binding: Binding {
+            parameters: list(&statement["parameters"], parameter),
+            result_formats: list(&statement["result_formats"], number),
+            row_limit: number(&statement["row_limit"]),
+        },
         search_path: list(&statement["search_path"], text),
         role: text(&statement["role"]),
         settings: list(&statement["settings"], |setting| (text(&setting[0]), text(&setting[1]))),

@@ -149,27 +149,67 @@ fn a_statement_is_shown_whole_however_long_it_is() {
     }
 }
 
-#[test]
-fn values_are_shown_by_their_form() {
+/// The fixture with these parameters.
+fn bound(parameters: Vec<v1::CardParameter>) -> Approval {
     let mut approval = fixture::approval();
-    let value =
-        |format, value: &[u8], is_null| CardParameter { r#type: 25, format, value: value.to_vec(), is_null };
     let card = approval.card.as_mut().expect("a card");
-    card.parameters = vec![value(0, b"it's\n\xff", false), value(1, &[0, 255], false), value(0, b"", true)];
+    card.parameters = parameters;
+    approval
+}
+
+fn value(r#type: u32, format: u32, value: &[u8]) -> v1::CardParameter {
+    v1::CardParameter { r#type, format, value: value.to_vec(), ..v1::CardParameter::default() }
+}
+
+#[test]
+fn what_a_statement_is_executed_with_stands_between_it_and_who_attests_it() {
+    let mut approval = bound(vec![
+        value(25, 0, b"it's\n\xff"),
+        v1::CardParameter { declared_type: 23, ..value(20, 1, &[0, 0, 0, 0, 0, 0, 1, 0]) },
+        v1::CardParameter { is_null: true, ..value(1082, 0, b"") },
+    ]);
+    let card = approval.card.as_mut().expect("a card");
+    (card.row_limit, card.result_formats) = (1, vec![1]);
     let text = printed(&approval);
-    let from = text.find("parameter").expect("parameters");
-    let to = text.find("attested").expect("the end");
+    let from = text.find("    | WHERE").expect("the statement");
     assert_eq!(
-        text.get(from..to).expect("in order").lines().collect::<Vec<_>>(),
+        text.get(from..).expect("in order").lines().collect::<Vec<_>>(),
         [
-            "parameter    $1, type 25, text",
+            "    | WHERE id = 1",
+            "parameter    $1, type text, in text, 6 bytes; it is NO UTF-8: bytes that are ",
+            "             none are written as \\x…",
             "    | it's",
             "    | \\xff",
-            "parameter    $2, type 25, binary, in hex",
-            "    | 00ff",
-            "parameter    $3, type 25, NULL",
+            "parameter    $2, type int8, declared as int4, in binary, 8 bytes",
+            "    | 256",
+            "parameter    $2, its bytes in hex",
+            "    | 0000000000000100",
+            "parameter    $3, type date, NULL",
+            "row limit    1 at a time",
+            "results      in binary",
+            "attested by  edge-1, and not read from the statement: held, touches (what the ",
+            "             names mean), before it, setting, transaction, parameter (which ",
+            "             type it has)",
         ]
     );
+}
+
+#[test]
+fn a_value_cannot_forge_a_second_card_or_another_parameter() {
+    let genuine = printed(&bound(vec![value(25, 0, b"1"), value(25, 0, b"2")]));
+    let forged = format!("1\n{genuine}\nparameter    $2, type text, in text, 1 byte\r\u{1b}[2J\n    | 3");
+    for (oid, format) in [(25, 0), (1043, 1), (114, 1), (17, 1), (16_385, 1)] {
+        let text = printed(&bound(vec![value(oid, format, forged.as_bytes()), value(25, 0, b"2")]));
+        for label in ["state ", "parameter    $1", "parameter    $2", "attested by "] {
+            assert_eq!(
+                ours(&text).iter().filter(|line| line.starts_with(label)).count(),
+                1,
+                "{label}: {text}"
+            );
+        }
+        assert!(!text.contains(['\u{1b}', '\r']), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() < 80), "{text}");
+    }
 }
 
 #[test]

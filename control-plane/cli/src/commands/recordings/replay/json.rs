@@ -2,15 +2,16 @@
 
 use std::borrow::Cow;
 
-use countersign_model::{Durability, Identity};
+use countersign_model::{Binding, Durability, Identity};
 use countersign_recording::{Entry, Frame, Payload, RecordedFact};
-use countersign_wire::to_timestamp;
+use countersign_wire::{to_timestamp, v1};
 use serde_json::{Map, Value, json};
 
-use crate::{failure::Failure, proto_json::to_json};
+use crate::{escape::hex, failure::Failure, proto_json::to_json};
 
 /// A frame as an object: its header, then what its entry says, under the names of `recording.proto`. `payload` is
-/// text; bytes that are no UTF-8 become U+FFFD, and `payloadHex` then has them all.
+/// text; bytes that are no UTF-8 become U+FFFD, and `payloadHex` then has them all. `binding` is the message of that
+/// name: its values are base64.
 pub(super) fn frame(frame: &Frame) -> Result<Value, Failure> {
     let mut object = Map::new();
     object.insert("sequence".into(), frame.sequence.into());
@@ -30,8 +31,9 @@ fn entry(entry: &Entry) -> Result<Value, Failure> {
         Entry::Open(open) => {
             json!({"session": to_json(&open.session)?, "policyRevision": open.policy_revision})
         }
-        Entry::Intent(intent) => with_payload(
+        Entry::Intent(intent) => operation(
             &intent.payload,
+            intent.binding.as_ref(),
             json!({
                 "protocol": intent.protocol,
                 "operationKind": intent.kind,
@@ -41,9 +43,10 @@ fn entry(entry: &Entry) -> Result<Value, Failure> {
                 "identity": intent.identity.map(Identity::as_str),
                 "preamble": intent.preamble.iter().map(text).collect::<Vec<_>>(),
             }),
-        ),
-        Entry::Hold(hold) => with_payload(
+        )?,
+        Entry::Hold(hold) => operation(
             &hold.payload,
+            hold.binding.as_ref(),
             json!({
                 "protocol": hold.protocol,
                 "operationKind": hold.kind,
@@ -53,9 +56,10 @@ fn entry(entry: &Entry) -> Result<Value, Failure> {
                 "requirements": hold.requirements,
                 "expiresAt": to_timestamp(hold.expires_at).to_string(),
             }),
-        ),
-        Entry::Refusal(refusal) => with_payload(
+        )?,
+        Entry::Refusal(refusal) => operation(
             &refusal.payload,
+            refusal.binding.as_ref(),
             json!({
                 "protocol": refusal.protocol,
                 "operationKind": refusal.kind,
@@ -64,7 +68,7 @@ fn entry(entry: &Entry) -> Result<Value, Failure> {
                 "policyRevision": refusal.policy_revision,
                 "reason": refusal.reason,
             }),
-        ),
+        )?,
         Entry::Reply(reply) => {
             json!({"rows": reply.rows, "bytes": reply.bytes, "sha256": hex(&reply.sha256)})
         }
@@ -82,15 +86,19 @@ fn entry(entry: &Entry) -> Result<Value, Failure> {
     })
 }
 
-fn with_payload(payload: &Payload, mut said: Value) -> Value {
+/// What an entry says of an operation, with what was asked for.
+fn operation(payload: &Payload, binding: Option<&Binding>, mut said: Value) -> Result<Value, Failure> {
     if let Value::Object(object) = &mut said {
         let text = text(payload);
         if text.as_bytes() != payload.0.as_slice() {
             object.insert("payloadHex".into(), hex(&payload.0).into());
         }
         object.insert("payload".into(), text.into());
+        if let Some(binding) = binding {
+            object.insert("binding".into(), to_json(&v1::Binding::from(binding))?);
+        }
     }
-    said
+    Ok(said)
 }
 
 fn text(payload: &Payload) -> Cow<'_, str> {
@@ -112,8 +120,4 @@ fn durability_word(durability: Durability) -> &'static str {
         Durability::PageCache => "page-cache",
         Durability::Fsync => "fsync",
     }
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,7 +1,7 @@
 use serde_json::Value;
 
 use super::{super::fixture, *};
-use crate::output::tests::Captured;
+use crate::{escape::hex, output::tests::Captured};
 
 fn replayed(copy: &Copy, format: Format) -> (Exit, String) {
     let captured = Captured::default();
@@ -53,7 +53,7 @@ fn programs_read_a_line_per_frame() {
     assert_eq!(frames[1]["operationId"], frames[2]["operationId"]);
     assert_eq!((&frames[2]["outcome"], &frames[2]["replyRows"]), (&"done".into(), &3.into()));
     assert_eq!(frames[3]["payload"], "DROP \u{fffd} TABLE orders");
-    assert_eq!(frames[3]["payloadHex"], json::hex(b"DROP \xff TABLE orders"));
+    assert_eq!(frames[3]["payloadHex"], hex(b"DROP \xff TABLE orders"));
     assert_eq!(frames[3]["reason"], "unparsed");
 }
 
@@ -72,18 +72,34 @@ fn what_cannot_be_read_is_a_failure_and_the_rest_is_printed() {
 fn what_was_held_says_for_whom_and_what_went_before_it() {
     let (_, text) = replayed(&fixture::held(), Format::Table);
     assert_eq!(
-        without_ids(&text).get(1..10).expect("lines"),
+        without_ids(&text).get(1..26).expect("lines"),
         [
             "2023-11-14T22:13:20Z  op_…  query  held by shop/held: ap_… needs dba 2, security 1 until \
              2023-11-14T22:28:20Z",
             "    | SELECT *",
             "    | FROM orders -- \\u{1b}[2J",
+            "    parameter  $1, type text, in text, 6 bytes; 1 characters of it DO NOT SHOW ",
+            "               and are written as \\u{…} or \\r",
+            "    | a",
+            "    | \\u{1b}[2J",
+            "    parameter  $2, type int4, in binary, 4 bytes",
+            "    | 7",
+            "    parameter  $2, its bytes in hex",
+            "    | 00000007",
+            "    row limit  100 at a time",
+            "    results  in binary",
             "    touches  postgres:select  Table shop.public.orders",
             "2023-11-14T22:13:20Z  op_…  query  allowed by shop/read as approved with ap_…",
             "    before it  BEGIN",
             "    before it  SAVEPOINT \"a\\nb\"",
             "    | SELECT *",
             "    | FROM orders -- \\u{1b}[2J",
+            "    parameter  $1, type text, in text, 6 bytes; 1 characters of it DO NOT SHOW ",
+            "               and are written as \\u{…} or \\r",
+            "    | a",
+            "    | \\u{1b}[2J",
+            "    parameter  $2, type int4, in binary, 4 bytes",
+            "    | 7",
         ]
     );
     let (_, text) = replayed(&fixture::held(), Format::Json);
@@ -95,4 +111,39 @@ fn what_was_held_says_for_whom_and_what_went_before_it() {
     assert!(hold["approvalId"].is_string() && hold["approvalId"] == intent["approvalId"]);
     assert_eq!(hold["operationId"], intent["operationId"]);
     assert_eq!(intent["preamble"], serde_json::json!(["BEGIN", "SAVEPOINT \"a\nb\""]));
+}
+
+#[test]
+fn what_was_prepared_has_types_and_what_was_executed_or_refused_has_values() {
+    let (_, text) = replayed(&fixture::prepared(), Format::Table);
+    let lines = without_ids(&text);
+    let after = |head: &str, rows: usize| {
+        let at = lines.iter().position(|line| line.contains(head)).expect("there");
+        lines.get(at + 1..=at + rows).expect("lines").to_vec()
+    };
+    let statement = ["    | SELECT *", "    | FROM orders -- \\u{1b}[2J"];
+    let declares =
+        ["    declares  left open, int4", "    touches  postgres:select  Table shop.public.orders"];
+    assert_eq!(after("prepare  allowed", 4), [statement, declares].concat());
+    let first = "    parameter  $1, type text, in text, 6 bytes; 1 characters of it DO NOT SHOW ";
+    assert_eq!(after("query  allowed", 3).last().map(String::as_str), Some(first));
+    assert_eq!(after("query  refused", 2), ["    | DROP \\xff TABLE orders", first]);
+
+    let (_, text) = replayed(&fixture::prepared(), Format::Json);
+    let frames: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(frames[1]["operationKind"], "prepare");
+    let declared =
+        serde_json::json!({"parameters": [{"isNull": true}, {"declaredType": 23, "isNull": true}]});
+    assert_eq!(frames[1]["binding"], declared);
+    let bound = serde_json::json!({
+        "parameters": [
+            {"resolvedType": 25, "value": "YQobWzJK"},
+            {"declaredType": 23, "resolvedType": 23, "format": 1, "value": "AAAABw=="},
+        ],
+        "resultFormats": [1],
+        "rowLimit": 100,
+    });
+    assert_eq!((&frames[3]["binding"], &frames[5]["binding"]), (&bound, &bound));
+    let (_, text) = replayed(&fixture::recording(), Format::Json);
+    assert!(!text.contains("binding"), "there is none in the simple query protocol");
 }

@@ -56,12 +56,13 @@ pub(crate) struct Cancellable {
 }
 
 impl Cancellable {
-    /// Forgets requests that came before: a request that came too late for its operation must not hit the next one.
-    pub(crate) async fn forget_earlier(&self) {
+    /// Whether there was a request since this was last asked. One that came too late for its operation must not hit
+    /// the next one.
+    pub(crate) async fn take(&self) -> bool {
         tokio::select! {
             biased;
-            () = self.cancelled.notified() => {}
-            () = std::future::ready(()) => {}
+            () = self.cancelled.notified() => true,
+            () = std::future::ready(()) => false,
         }
     }
 
@@ -105,7 +106,7 @@ mod tests {
         let cancels = Arc::<Cancels>::default();
         let session = cancels.register();
         cancels.cancel(session.key);
-        session.forget_earlier().await;
+        assert!(session.take().await);
         let heard = tokio::time::timeout(std::time::Duration::from_millis(20), session.wanted()).await;
         assert!(heard.is_err());
         drop(session);

@@ -10,7 +10,7 @@ use tokio_rustls::server::TlsStream;
 use crate::{
     codec::{
         Malformed,
-        frontend::{Message, Reader},
+        frontend::{Message, Reader, is_sync_next},
         startup::{self, Opening},
     },
     inlet::Inlet,
@@ -18,6 +18,8 @@ use crate::{
 
 /// How long the last words to a client may take.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// What is queued for a client before it is sent, in bytes; as much as PostgreSQL collects.
+const QUEUED: usize = 8 * 1024;
 /// What is read of a client while its operation runs, in bytes; beyond it, it waits.
 const READ_AHEAD: usize = 64 * 1024;
 
@@ -40,12 +42,15 @@ pub(crate) struct Client {
     stream: TlsStream<TcpStream>,
     inlet: Inlet,
     reader: Reader,
+    /// Whole messages that go out before the next ones, or when there are many: a client that sends several at a time
+    /// gets its answers at a time.
+    queued: BytesMut,
 }
 
 impl Client {
     /// A client whose TLS handshake is done. Messages over `max_query` bytes are dropped as they come.
     pub(crate) fn new(stream: TlsStream<TcpStream>, max_query: usize) -> Self {
-        Self { stream, inlet: Inlet::new(), reader: Reader::new(max_query) }
+        Self { stream, inlet: Inlet::new(), reader: Reader::new(max_query), queued: BytesMut::new() }
     }
 
     /// Waits for the startup packet.
@@ -68,15 +73,26 @@ impl Client {
         }
     }
 
+    /// A message that has been read already.
+    pub(crate) fn next(&mut self) -> Result<Option<Message>, ClientError> {
+        Ok(self.reader.take(&mut self.inlet.bytes)?)
+    }
+
     /// Waits for a message. Cancel safe.
     pub(crate) async fn message(&mut self) -> Result<Message, ClientError> {
         loop {
-            if let Some(message) = self.reader.take(&mut self.inlet.bytes)? {
+            if let Some(message) = self.next()? {
                 return Ok(message);
             }
             self.inlet.rest();
             self.fill().await?;
         }
+    }
+
+    /// Takes a `Sync` that has been read already, if it comes next.
+    pub(crate) fn take_sync(&mut self) -> bool {
+        let comes = is_sync_next(&self.inlet.bytes);
+        comes && matches!(self.next(), Ok(Some(Message::Sync)))
     }
 
     /// Whether [`Client::read_ahead`] has room.
@@ -89,8 +105,28 @@ impl Client {
         self.fill().await
     }
 
-    /// Writes whole messages. Not cancel safe: after a cancelled write nothing more may be written.
+    /// Where whole messages are put that may wait for others.
+    pub(crate) fn queue(&mut self) -> &mut BytesMut {
+        &mut self.queued
+    }
+
+    /// Whether more is queued than should wait.
+    pub(crate) fn has_much_queued(&self) -> bool {
+        self.queued.len() > QUEUED
+    }
+
+    /// Writes what is queued, and then whole messages. Not cancel safe: after a cancelled write nothing more may be
+    /// written.
     pub(crate) async fn write(&mut self, messages: &[u8]) -> io::Result<()> {
+        if !self.queued.is_empty() {
+            let mut queued = std::mem::take(&mut self.queued);
+            if messages.len() <= QUEUED {
+                queued.extend_from_slice(messages);
+                self.stream.write_all(&queued).await?;
+                return self.stream.flush().await;
+            }
+            self.stream.write_all(&queued).await?;
+        }
         self.stream.write_all(messages).await?;
         self.stream.flush().await
     }

@@ -7,6 +7,7 @@
 
 pub(crate) mod backend;
 pub(crate) mod encode;
+pub(crate) mod extended;
 pub(crate) mod frontend;
 pub(crate) mod startup;
 

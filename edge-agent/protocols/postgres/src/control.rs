@@ -10,6 +10,10 @@ use crate::codec::encode;
 /// transaction: the same that PostgreSQL does with a statement of the caller that it refuses.
 const NOT_SQL: &[u8] = b"countersign refused an operation";
 
+/// Every name in it is of `pg_catalog`, so that it means the same by any search path.
+const OUTLOOK: &[u8] = b"SELECT pg_catalog.pg_my_temp_schema(), current_user, \
+                         pg_catalog.array_to_json(pg_catalog.current_schemas(true))";
+
 /// A message of the edge's own.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Control<'a> {
@@ -22,8 +26,16 @@ pub(crate) enum Control<'a> {
     Rollback,
     /// `Query` that asks how isolated the open transaction is.
     ShowIsolation,
+    /// `Query` that asks as whom and by which path the session looks names up, and whether it has temporary objects.
+    AskOutlook,
     /// `Sync`.
     Sync,
+    /// `Flush`: asks for what the target has to say so far.
+    Flush,
+    /// `Close` of a statement that was prepared under this name of ours.
+    CloseStatement(&'a str),
+    /// `Close` of a portal of this name of ours.
+    ClosePortal(&'a str),
     /// `Terminate`.
     Terminate,
 }
@@ -36,8 +48,12 @@ impl Control<'_> {
             Self::FailTransaction => encode::query(out, NOT_SQL),
             Self::Rollback => encode::query(out, b"ROLLBACK"),
             Self::ShowIsolation => encode::query(out, b"SHOW transaction_isolation"),
-            Self::Sync => encode::framed(out, b'S', |_| {}),
-            Self::Terminate => encode::framed(out, b'X', |_| {}),
+            Self::AskOutlook => encode::query(out, OUTLOOK),
+            Self::Sync => encode::bare(out, b'S'),
+            Self::Flush => encode::bare(out, b'H'),
+            Self::CloseStatement(name) => encode::close(out, b'S', name),
+            Self::ClosePortal(name) => encode::close(out, b'P', name),
+            Self::Terminate => encode::bare(out, b'X'),
         }
     }
 }

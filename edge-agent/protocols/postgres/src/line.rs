@@ -3,7 +3,9 @@
 //! The write half is private to this module. What leaves through it is a [`Control`] of ours or the bytes of a
 //! permit that is given up for them here, so nothing else can be sent and nothing twice.
 
+mod cancel;
 mod dial;
+mod statements;
 
 use std::{io, time::Duration};
 
@@ -13,19 +15,26 @@ use countersign_model::Identity;
 use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 use tokio_rustls::client::TlsStream;
 
+pub(crate) use cancel::Canceller;
 pub(crate) use dial::{DialError, Greeting, Login, dial};
+pub(crate) use statements::Executing;
 
 use crate::{
     codec::{backend::Status, encode},
     control::Control,
     inlet::Inlet,
+    outlook::Seen,
     pins::Pins,
-    question::{Bind, read_value},
+    question::{Bind, read_outlook, read_value},
     reply::{Broken, Reply, Taken},
 };
+use statements::Statements;
 
 /// How long an end that nobody waits for may take.
 const FAREWELL: Duration = Duration::from_millis(500);
+
+/// Largest reply to something of the edge's own, in bytes; a description of the widest rows is a tenth of it.
+const MAX_OWN_REPLY: usize = 4 * 1024 * 1024;
 
 /// A write buffer up to this is kept between operations, in bytes.
 const KEPT: usize = 1024;
@@ -53,6 +62,12 @@ pub(crate) struct Line {
     pins: Pins,
     /// The catalog questions that the target has prepared.
     prepared: Vec<Bytes>,
+    /// The statements of the client that it has prepared.
+    statements: Statements,
+    /// What a request to cancel has to name: process and secret, as the target gave them.
+    cancel_key: Bytes,
+    /// Tells it from all other connections of this process.
+    serial: u64,
 }
 
 impl Line {
@@ -82,7 +97,7 @@ impl Line {
     /// # Errors
     /// [`Mismatch`] with the permit.
     pub(crate) fn send(&mut self, permit: Recorded<Permit>) -> Result<Sending, Mismatch> {
-        let Released { payload, step, in_flight } = permit.release(self.identity).map_err(Mismatch)?;
+        let Released { payload, step, in_flight, .. } = permit.release(self.identity).map_err(Mismatch)?;
         encode::query(&mut self.outgoing, &payload);
         Ok(Sending { in_flight, step })
     }
@@ -145,7 +160,18 @@ impl Line {
             return Err(LineError::Broken(Broken::Unsupported));
         }
         self.control(Control::FailTransaction);
-        self.converse(max_message).await.map(|(_, taken)| taken.end.unwrap_or_default())
+        self.converse(max_message).await.map(|(_, taken)| taken.status().unwrap_or_default())
+    }
+
+    /// Ends a pipeline that has come to nothing, so that the target listens again; what it says goes nowhere.
+    ///
+    /// # Errors
+    /// The connection is of no use any more.
+    pub(crate) async fn resynchronise(&mut self, max_message: usize) -> Result<Status, LineError> {
+        self.control(Control::Sync);
+        self.flush().await?;
+        let reply = self.until_end(Reply::to_sync(max_message)).await?;
+        Ok(reply.1.status().unwrap_or_default())
     }
 
     /// Rolls the open transaction back.
@@ -154,8 +180,8 @@ impl Line {
     /// The connection is of no use any more.
     pub(crate) async fn roll_back(&mut self, max_message: usize) -> Result<(), LineError> {
         self.control(Control::Rollback);
-        match self.converse(max_message).await? {
-            (_, Taken { end: Some(Status::Idle), .. }) => Ok(()),
+        match self.converse(max_message).await?.1.status() {
+            Some(Status::Idle) => Ok(()),
             _ => Err(LineError::Broken(Broken::Unsupported)),
         }
     }
@@ -172,14 +198,36 @@ impl Line {
         Ok(level == "read committed" || level == "read uncommitted")
     }
 
-    /// Sends what is queued and waits for the end of its reply, which fits into one batch or goes nowhere.
+    /// As whom and by which path names are looked up here. No transaction may be open that has failed.
+    ///
+    /// # Errors
+    /// The connection is of no use any more.
+    pub(crate) async fn ask_outlook(&mut self, max_message: usize) -> Result<Seen, LineError> {
+        self.control(Control::AskOutlook);
+        let (_, taken) = self.converse(max_message).await?;
+        Ok(read_outlook(taken.bytes).map_err(Broken::from)?)
+    }
+
+    /// Sends what is queued and waits for the end of its reply.
     async fn converse(&mut self, max_message: usize) -> Result<(Reply, Taken), LineError> {
         self.flush().await?;
-        let mut reply = Reply::to_query(max_message);
+        self.until_end(Reply::to_query(max_message)).await
+    }
+
+    /// Waits for the end of a reply, and returns all of it as one batch.
+    async fn until_end(&mut self, mut reply: Reply) -> Result<(Reply, Taken), LineError> {
+        let mut earlier = BytesMut::new();
         loop {
             match self.take(&mut reply)? {
-                Some(taken) if taken.end.is_some() => return Ok((reply, taken)),
-                Some(_) => {}
+                Some(taken) if earlier.len() + taken.bytes.len() > MAX_OWN_REPLY => {
+                    return Err(Broken::TooLarge.into());
+                }
+                Some(taken) if taken.end.is_none() => earlier.extend_from_slice(&taken.bytes),
+                Some(taken) if earlier.is_empty() => return Ok((reply, taken)),
+                Some(taken) => {
+                    earlier.extend_from_slice(&taken.bytes);
+                    return Ok((reply, Taken { bytes: earlier.freeze(), ..taken }));
+                }
                 None if self.fill().await? => {}
                 None => return Err(LineError::Broken(Broken::Fatal)),
             }

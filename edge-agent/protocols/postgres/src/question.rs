@@ -7,7 +7,10 @@ use bytes::{BufMut, Bytes, BytesMut};
 use countersign_model::{NameKind as Kind, ObjectClass, ObjectVersion, ResolvedName as Found};
 use countersign_sql::{Names, Qualified, TouchedObject};
 
-use crate::codec::{Malformed, backend, encode};
+use crate::{
+    codec::{Malformed, backend, encode},
+    outlook::{Seen, View},
+};
 
 /// A fixed question.
 #[derive(Debug)]
@@ -163,6 +166,19 @@ pub(crate) fn read_definitions(messages: Bytes, found: &mut Vec<ObjectVersion>) 
     read_rows(messages, definition, found)
 }
 
+/// The answer to the question as whom and by which path a session looks names up.
+pub(crate) fn read_outlook(messages: Bytes) -> Result<Seen, Malformed> {
+    let mut found = Vec::new();
+    read_rows(messages, outlook, &mut found)?;
+    found.into_iter().next().ok_or(Malformed::Body)
+}
+
+fn outlook(values: Row<'_>) -> Result<Seen, Malformed> {
+    let (temporary, role) = (text(values, 0)?, text(values, 1)?.to_owned());
+    let path = serde_json::from_str(text(values, 2)?).map_err(|_| Malformed::Body)?;
+    Ok(Seen { view: View { role, path }, has_temporary: temporary != "0" })
+}
+
 /// The value of the first row of one column, as text.
 pub(crate) fn read_value(messages: Bytes) -> Result<String, Malformed> {
     let mut found = Vec::new();
@@ -241,7 +257,7 @@ mod tests {
             encode::framed(&mut out, b'D', |out| out.put_slice(&bytes));
             let framed = out.freeze();
             let _ = (read_meanings(framed.clone(), &mut Vec::new()), read_value(framed.clone()));
-            let _ = read_definitions(framed, &mut Vec::new());
+            let _ = (read_definitions(framed.clone(), &mut Vec::new()), read_outlook(framed));
             let _ = read_meanings(Bytes::from(bytes), &mut Vec::new());
         }
     }

@@ -3,10 +3,16 @@
 //! What the target sends while no operation runs is not forwarded: nobody asked for it, and nothing recorded it.
 
 mod approved;
+mod cancelling;
 mod ending;
 mod exchange;
+mod extended;
 mod holding;
+mod meaning;
+mod pipeline;
+mod refusing;
 mod relay;
+mod sending;
 mod waiting;
 
 use std::{
@@ -21,7 +27,6 @@ use countersign_gate::{
     ports::{Credential, Ports},
 };
 use countersign_model::{Identity, Reason, Refusal, SessionId};
-use countersign_sql::Sight;
 use rustls::ServerConfig;
 use tokio::{net::TcpStream, sync::watch, time::timeout};
 use tracing::{debug, info, warn};
@@ -34,12 +39,16 @@ use crate::{
     client::Client,
     codec::{backend::Status, encode, startup::CancelKey},
     line::{DialError, Greeting, Line, Login, dial},
+    outlook::Outlook,
+    prepared::Prepared,
     sqlstate::{self, Phase},
     stop::{Stop, told},
     tracked::Tracked,
     transaction::Transaction,
 };
 use ending::Ending;
+use meaning::Fresh;
+use pipeline::Pipeline;
 
 /// Serves one connection.
 ///
@@ -267,10 +276,10 @@ struct Driver<'a, P: Ports> {
     session: Session<P>,
     /// What operations go to: the standing connection, or the one of an approved operation until its transaction ends.
     line: Line,
-    /// Whether the catalog knows what statements on that connection will meet.
-    sight: Sight,
-    /// The standing connection and its sight, while the other one is in its place.
-    resting: Option<(Line, Sight)>,
+    /// What names mean on that connection.
+    outlook: Outlook,
+    /// The standing connection and its outlook, while the other one is in its place.
+    resting: Option<(Line, Outlook)>,
     catalog: Catalog,
     target: Arc<PostgresTarget>,
     limits: &'a Limits,
@@ -280,8 +289,12 @@ struct Driver<'a, P: Ports> {
     /// How long the client waits for people; `None`: as long as they have.
     wait: Option<Duration>,
     cancel: Cancellable,
-    /// After a refusal in the extended protocol, until `Sync`.
+    /// After an error in the extended protocol, until `Sync`.
     ignoring: bool,
+    prepared: Prepared,
+    pipeline: Pipeline,
+    /// What the names of the statement at hand mean, for as long as that cannot have changed.
+    fresh: Option<Fresh>,
 }
 
 impl<'a, P: Ports> Driver<'a, P> {
@@ -299,10 +312,13 @@ impl<'a, P: Ports> Driver<'a, P> {
         Self {
             stop: Stop::new(deadline, limits.grace, ending, session.ended()),
             catalog: Catalog::default(),
-            sight: Sight::Clear,
+            outlook: Outlook::default(),
             resting: None,
             transaction: Transaction::default(),
             ignoring: false,
+            prepared: Prepared::default(),
+            pipeline: Pipeline::default(),
+            fresh: None,
             client,
             session,
             line,

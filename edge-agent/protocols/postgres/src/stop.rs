@@ -56,6 +56,15 @@ impl Stop {
         reason
     }
 
+    /// Whether it should end now.
+    pub(crate) async fn is_wanted(&mut self) -> Option<CloseReason> {
+        tokio::select! {
+            biased;
+            reason = self.wanted() => Some(reason),
+            () = std::future::ready(()) => None,
+        }
+    }
+
     /// Waits until an operation that still runs has to be cut: at once if the session was killed. Cancel safe.
     pub(crate) async fn expired(&mut self) -> CloseReason {
         let reason = self.wanted().await;

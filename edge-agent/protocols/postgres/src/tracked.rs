@@ -10,6 +10,8 @@ use countersign_sql::{Analysis, SettingChange, SettingUse, TransactionControl};
 /// Settings of a session by name.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tracked {
+    /// What the client asked for at its startup: what RESET goes back to.
+    startup: BTreeMap<String, String>,
     changed: BTreeMap<String, String>,
     /// Changes of the open transaction, in order; `None` is a reset.
     pending: Vec<(String, Option<String>)>,
@@ -30,14 +32,19 @@ pub(crate) enum Left {
 impl Tracked {
     /// What a client asked for at its startup.
     pub(crate) fn new(startup: impl IntoIterator<Item = (&'static str, String)>) -> Self {
-        let changed = startup.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
-        Self { changed, ..Self::default() }
+        let startup: BTreeMap<_, _> =
+            startup.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
+        Self { changed: startup.clone(), startup, ..Self::default() }
     }
 
-    /// The settings to give to another connection; `None` if they are not known.
+    /// The settings to give to another connection; `None` if they are not known, or decide what names mean.
     pub(crate) fn known(&self) -> Option<Vec<(String, String)>> {
-        (!self.unknown && self.pending.is_empty())
-            .then(|| self.changed.iter().map(|(name, value)| (name.clone(), value.clone())).collect())
+        /// A connection has these from its login alone.
+        const OF_NAMES: [&str; 3] = ["role", "search_path", "session_authorization"];
+        let is_known = !self.unknown
+            && self.pending.is_empty()
+            && OF_NAMES.iter().all(|name| !self.changed.contains_key(*name));
+        is_known.then(|| self.changed.iter().map(|(name, value)| (name.clone(), value.clone())).collect())
     }
 
     /// A transaction ended of which the target knew nothing.
@@ -63,14 +70,21 @@ impl Tracked {
         if rolls_back_to && !self.pending.is_empty() {
             self.unknown = true;
         }
+        self.settle(left);
+    }
+
+    /// What was changed in the transaction counts, or not, or it is not told yet.
+    pub(crate) fn settle(&mut self, left: Left) {
         match left {
             Left::Open => {}
             Left::RolledBack => self.pending.clear(),
             Left::Committed => {
                 for (name, value) in self.pending.drain(..) {
-                    match value {
-                        Some(value) => drop(self.changed.insert(name, value)),
-                        None => drop(self.changed.remove(&name)),
+                    match (value, self.startup.get(&name)) {
+                        (None, _) if name == "all" => self.changed.clone_from(&self.startup),
+                        (Some(value), _) => drop(self.changed.insert(name, value)),
+                        (None, Some(value)) => drop(self.changed.insert(name, value.clone())),
+                        (None, None) => drop(self.changed.remove(&name)),
                     }
                 }
             }
@@ -123,7 +137,10 @@ mod tests {
             pairs(&[("timezone", "Asia/Tokyo")])
         );
         assert_eq!(after(&[("set timezone = 'nowhere'", false, RolledBack)]), pairs(&[("timezone", "UTC")]));
-        assert_eq!(after(&[("reset timezone", true, Committed)]), pairs(&[]));
+        let set = ("set timezone = 'Asia/Tokyo'; set lock_timeout = 5", true, Committed);
+        assert_eq!(after(&[set, ("reset lock_timeout", true, Committed)]), pairs(&[("timezone", "Asia/Tokyo")]));
+        assert_eq!(after(&[set, ("reset timezone; reset lock_timeout", true, Committed)]), pairs(&[("timezone", "UTC")]));
+        assert_eq!(after(&[set, ("reset all", true, Committed)]), pairs(&[("timezone", "UTC")]));
         assert_eq!(
             after(&[("set datestyle = iso, dmy", true, Committed)]),
             pairs(&[("datestyle", "iso, dmy"), ("timezone", "UTC")])
@@ -142,6 +159,14 @@ mod tests {
         assert_eq!(local, pairs(&[("timezone", "UTC")]));
         let isolation = after(&[("set transaction_isolation = 'serializable'", true, Open)]);
         assert_eq!(isolation, pairs(&[("timezone", "UTC")]));
+    }
+
+    #[test]
+    fn what_decides_on_names_goes_to_no_other_connection() {
+        let set = ("set search_path = a", true, Committed);
+        assert_eq!(after(&[set]), None);
+        assert!(after(&[set, ("reset search_path", true, Committed)]).is_some());
+        assert_eq!(after(&[("set role a", true, Committed)]), None);
     }
 
     #[test]

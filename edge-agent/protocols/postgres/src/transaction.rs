@@ -157,7 +157,10 @@ pub(crate) fn only_reads(facts: &[Fact]) -> bool {
         | Action::PostgresInsert
         | Action::PostgresUpdate
         | Action::PostgresDelete
-        | Action::PostgresCall => false,
+        | Action::PostgresCall
+        | Action::PostgresCreate
+        | Action::PostgresDo
+        | Action::PostgresLock => false,
     })
 }
 

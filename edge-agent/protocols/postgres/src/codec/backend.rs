@@ -93,6 +93,16 @@ pub(crate) fn parameter_status(body: &[u8]) -> Result<(&str, &str), Malformed> {
     if rest.is_empty() { Ok((text(name)?, text(value)?)) } else { Err(Malformed::Body) }
 }
 
+/// The body of a `ParameterDescription`: types of the parameters.
+pub(crate) fn parameter_types(body: &[u8]) -> Result<Vec<u32>, Malformed> {
+    let (count, rest) = body.split_first_chunk::<2>().ok_or(Malformed::Body)?;
+    let (types, left) = rest.as_chunks::<4>();
+    if types.len() != usize::from(u16::from_be_bytes(*count)) || !left.is_empty() {
+        return Err(Malformed::Body);
+    }
+    Ok(types.iter().map(|oid| u32::from_be_bytes(*oid)).collect())
+}
+
 /// The names in the body of a `RowDescription`; at most what a row may have.
 pub(crate) fn column_names(body: &[u8]) -> Result<Vec<String>, Malformed> {
     /// Table OID, attribute, type OID, size, modifier, format.

@@ -1,6 +1,7 @@
 //! The messages that are ours: to the client as its server, to a target as its client.
 
 use bytes::{BufMut, BytesMut};
+use countersign_model::Binding;
 
 use super::{PROTOCOL_3_0, backend::Status, startup::CancelKey};
 
@@ -103,6 +104,68 @@ pub(crate) fn negotiate(out: &mut BytesMut, unknown: &[&str]) {
 /// `Query`.
 pub(crate) fn query(out: &mut BytesMut, text: &[u8]) {
     framed(out, b'Q', |out| string(out, text));
+}
+
+/// `Parse`.
+pub(crate) fn parse(out: &mut BytesMut, name: &str, text: &[u8], types: &[u32]) {
+    framed(out, b'P', |out| {
+        string(out, name.as_bytes());
+        string(out, text);
+        out.put_u16(types.len() as u16);
+        types.iter().for_each(|oid| out.put_u32(*oid));
+    });
+}
+
+/// `Describe` of a statement.
+pub(crate) fn describe_statement(out: &mut BytesMut, name: &str) {
+    framed(out, b'D', |out| {
+        out.put_u8(b'S');
+        string(out, name.as_bytes());
+    });
+}
+
+/// `Bind`, with a format for each parameter.
+pub(crate) fn bind(out: &mut BytesMut, portal: &str, statement: &str, binding: &Binding) {
+    framed(out, b'B', |out| {
+        string(out, portal.as_bytes());
+        string(out, statement.as_bytes());
+        let Binding { parameters, result_formats, .. } = binding;
+        // All text, as most are, needs no list.
+        let formats = if parameters.iter().all(|one| one.format == 0) { &[][..] } else { parameters };
+        out.put_u16(formats.len() as u16);
+        formats.iter().for_each(|one| out.put_u16(one.format));
+        out.put_u16(parameters.len() as u16);
+        for parameter in parameters {
+            match &parameter.value {
+                None => out.put_i32(-1),
+                Some(value) => counted_without_itself(out, |out| out.put_slice(value)),
+            }
+        }
+        out.put_u16(result_formats.len() as u16);
+        result_formats.iter().for_each(|format| out.put_u16(*format));
+    });
+}
+
+/// `Execute`.
+pub(crate) fn execute(out: &mut BytesMut, portal: &str, row_limit: u32) {
+    framed(out, b'E', |out| {
+        string(out, portal.as_bytes());
+        // The protocol's number is signed: no more than that can be meant.
+        out.put_u32(row_limit.min(i32::MAX as u32));
+    });
+}
+
+/// `Close` of a statement (`S`) or a portal (`P`).
+pub(crate) fn close(out: &mut BytesMut, kind: u8, name: &str) {
+    framed(out, b'C', |out| {
+        out.put_u8(kind);
+        string(out, name.as_bytes());
+    });
+}
+
+/// A message without a body: `Sync`, `ParseComplete` and the like.
+pub(crate) fn bare(out: &mut BytesMut, kind: u8) {
+    framed(out, kind, |_| {});
 }
 
 /// `StartupMessage` for protocol 3.0.

@@ -2,7 +2,11 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::{Malformed, split_string, word};
+use super::{
+    Malformed,
+    extended::{Bind, Execute, Named, Parse},
+    split_string, word,
+};
 
 /// Largest length word that any message may carry; PostgreSQL's own bound for large messages.
 const MAX_LENGTH: u32 = 0x3fff_ffff;
@@ -12,15 +16,23 @@ const MAX_LENGTH: u32 = 0x3fff_ffff;
 pub(crate) enum Message {
     /// `Query`: its text, without the terminator; not yet known to be UTF-8.
     Query(Bytes),
-    /// `Parse`: the text that would be prepared.
-    Parse(Bytes),
-    /// `Bind`, `Describe`, `Execute` or `Close`, by name.
-    Extended(&'static str),
+    /// `Parse`.
+    Parse(Parse),
+    /// `Bind`.
+    Bind(Bind),
+    /// `Describe`.
+    Describe(Named),
+    /// `Execute`.
+    Execute(Execute),
+    /// `Close`.
+    Close(Named),
     /// `FunctionCall`.
     FunctionCall,
+    /// `Flush`.
+    Flush,
     /// `Sync`.
     Sync,
-    /// `Flush`, and what remains of a COPY that the server has ended: nothing to do.
+    /// What remains of a COPY that the server has ended: nothing to do.
     Nothing,
     /// `Terminate`.
     Terminate,
@@ -83,15 +95,16 @@ impl Reader {
 fn decode(kind: u8, body: Bytes) -> Result<Message, Malformed> {
     Ok(match kind {
         b'Q' => Message::Query(only_string(body)?),
-        b'P' => Message::Parse(second_string(body)?),
-        b'B' => Message::Extended("Bind"),
-        b'D' => Message::Extended("Describe"),
-        b'E' => Message::Extended("Execute"),
-        b'C' => Message::Extended("Close"),
+        // Statements and portals outlive the read buffer, which a slice would keep whole.
+        b'P' => Message::Parse(Parse::read(Bytes::copy_from_slice(&body))?),
+        b'B' => Message::Bind(Bind::read(Bytes::copy_from_slice(&body))?),
+        b'D' => Message::Describe(Named::read(body)?),
+        b'E' => Message::Execute(Execute::read(body)?),
+        b'C' => Message::Close(Named::read(body)?),
         b'F' => Message::FunctionCall,
         b'S' if body.is_empty() => Message::Sync,
         b'X' if body.is_empty() => Message::Terminate,
-        b'H' if body.is_empty() => Message::Nothing,
+        b'H' if body.is_empty() => Message::Flush,
         b'd' | b'c' | b'f' => Message::Nothing,
         _ => return Err(Malformed::Body),
     })
@@ -116,14 +129,9 @@ fn only_string(mut body: Bytes) -> Result<Bytes, Malformed> {
     Ok(body)
 }
 
-/// The second string of a `Parse`, after the statement's name.
-fn second_string(mut body: Bytes) -> Result<Bytes, Malformed> {
-    let (name, rest) = split_string(&body)?;
-    let (text, _types) = split_string(rest)?;
-    let (start, length) = (name.len() + 1, text.len());
-    body.advance(start);
-    body.truncate(length);
-    Ok(body)
+/// Whether the buffer begins with a whole `Sync`.
+pub(crate) fn is_sync_next(buffer: &[u8]) -> bool {
+    buffer.starts_with(b"S\0\0\0\x04")
 }
 
 #[cfg(test)]
@@ -153,13 +161,13 @@ mod tests {
     fn a_stream_reads_the_same_at_every_split() {
         let mut stream = message(b'Q', b"select 1\0");
         stream.extend(message(b'P', b"s1\0select $1\0\0\x01\0\0\0\x17"));
-        stream.extend(message(b'B', b"whatever"));
+        stream.extend(message(b'B', b"p\0s1\0\0\0\0\x01\0\0\0\x01a\0\0"));
         stream.extend(message(b'S', b""));
         stream.extend(message(b'Q', &[b'x'; 400]));
         stream.extend(message(b'X', b""));
         let whole = all(&mut Reader::new(100), &[&stream]).unwrap();
         assert_eq!(whole[0], Message::Query(Bytes::from_static(b"select 1")));
-        assert_eq!(whole[1], Message::Parse(Bytes::from_static(b"select $1")));
+        assert!(matches!(&whole[1], Message::Parse(parse) if *parse.text == *b"select $1"));
         assert_eq!(whole[4..], [Message::LongQuery, Message::Terminate]);
         for cut in 0..stream.len() {
             let (left, right) = stream.split_at(cut);
@@ -187,6 +195,7 @@ mod tests {
         assert_eq!(all(&mut reader, &[&message(b'Q', b"a")]), Err(Malformed::Body));
         assert_eq!(all(&mut reader, &[&message(b'Q', b"a\0b\0")]), Err(Malformed::Body));
         assert_eq!(all(&mut reader, &[&message(b'P', b"a\0b")]), Err(Malformed::Body));
+        assert_eq!(all(&mut reader, &[&message(b'H', b"a")]), Err(Malformed::Body));
         assert_eq!(all(&mut reader, &[&message(b'S', b"a")]), Err(Malformed::Body));
     }
 

@@ -6,6 +6,7 @@
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -19,7 +20,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::Line;
+use super::{Line, statements::Statements};
 use crate::{
     PostgresTarget,
     codec::{Malformed, backend, backend::Status, word},
@@ -32,6 +33,8 @@ use crate::{
 const TLS_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 /// Largest message of a login, in bytes.
 const MAX_MESSAGE: usize = 64 * 1024;
+/// Longest secret of a `BackendKeyData`, in bytes (protocol 3.2; 3.0 has four).
+const MAX_CANCEL_SECRET: usize = 256;
 /// Messages that a login may have.
 const MAX_MESSAGES: usize = 256;
 
@@ -101,9 +104,14 @@ pub(crate) struct Login<'a> {
     pub(crate) patience: Duration,
 }
 
+/// Connections of this process so far.
+static SERIAL: AtomicU64 = AtomicU64::new(0);
+
 /// What the server said of itself when it let the login in.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Greeting {
+    /// Body of `BackendKeyData`; empty if there was none, or one too long to be one.
+    pub(super) cancel_key: Bytes,
     /// `ParameterStatus` messages, in order.
     pub(crate) parameters: Vec<(String, String)>,
 }
@@ -126,7 +134,18 @@ pub(crate) async fn dial(
     if !pins.are_complete() {
         return Err(DialError::Unpinned);
     }
-    Ok((Line { stream, inlet, outgoing: BytesMut::new(), identity, pins, prepared: Vec::new() }, greeting))
+    let line = Line {
+        stream,
+        inlet,
+        outgoing: BytesMut::new(),
+        identity,
+        pins,
+        prepared: Vec::new(),
+        statements: Statements::default(),
+        cancel_key: greeting.cancel_key.clone(),
+        serial: SERIAL.fetch_add(1, Ordering::Relaxed),
+    };
+    Ok((line, greeting))
 }
 
 async fn within<T>(
@@ -163,7 +182,7 @@ fn serves_credentials(address: IpAddr) -> bool {
 }
 
 /// TCP, and TLS that is verified in full: chain and host.
-async fn secure(target: &PostgresTarget) -> Result<TlsStream<TcpStream>, DialError> {
+pub(super) async fn secure(target: &PostgresTarget) -> Result<TlsStream<TcpStream>, DialError> {
     let host = ServerName::try_from(target.host.clone()).map_err(|_| DialError::Host)?;
     let mut tcp = connect(target).await?;
     tcp.set_nodelay(true)?;
@@ -223,7 +242,11 @@ async fn converse(
                 let (name, value) = backend::parameter_status(&body)?;
                 greeting.parameters.push((name.to_owned(), value.to_owned()));
             }
-            b'K' if authenticated => {}
+            b'K' if authenticated => {
+                if body.len() <= 4 + MAX_CANCEL_SECRET {
+                    greeting.cancel_key = Bytes::copy_from_slice(&body);
+                }
+            }
             b'N' => {}
             b'Z' if authenticated && Status::of(&body)? == Status::Idle => return Ok(greeting),
             _ => return Err(Malformed::Type.into()),

@@ -2,13 +2,13 @@
 
 use countersign_gate::{Permit, Recorded, ports::Ports};
 use countersign_model::{Identity, Refusal};
-use countersign_sql::Sight;
 use tracing::warn;
 
 use super::{
     Driver,
     ending::Ending,
-    exchange::{Read, Sent, no_role},
+    exchange::Read,
+    meaning::{Sent, no_role},
     refusal_of,
 };
 use crate::line::{Login, dial};
@@ -50,8 +50,8 @@ impl<P: Ports> Driver<'_, P> {
         match dial(login, &permit, credential).await {
             Ok((line, _)) => {
                 let standing = std::mem::replace(&mut self.line, line);
-                let sight = std::mem::replace(&mut self.sight, Sight::Clear);
-                self.resting = Some((standing, sight));
+                let outlook = std::mem::take(&mut self.outlook);
+                self.resting = Some((standing, outlook));
                 self.stop.limit(Some(expires_at));
                 Ok(permit)
             }
@@ -77,9 +77,9 @@ impl<P: Ports> Driver<'_, P> {
 
     /// The transaction of the approved operation has ended: its connection goes, and the standing one comes back.
     pub(super) async fn return_to_standing(&mut self) {
-        let Some((standing, sight)) = self.resting.take() else { return };
+        let Some((standing, outlook)) = self.resting.take() else { return };
         let approved = std::mem::replace(&mut self.line, standing);
-        self.sight = sight;
+        self.outlook = outlook;
         self.session.approved_has_ended();
         self.stop.limit(None);
         approved.hang_up().await;

@@ -5,20 +5,22 @@
 
 use countersign_gate::{Again, Held, Holdable, Step, ports::Ports};
 use countersign_model::{ApprovalOutcome, Identity, Reason, Refusal, RefusalKind, Resolution};
-use countersign_sql::{Sight, keeps_session_state};
+use countersign_sql::keeps_session_state;
 use tokio::time::timeout;
 use tracing::info;
 
 use super::{
     Driver,
     ending::Ending,
-    exchange::{Meant, Read, Sent, no_role},
+    exchange::Read,
+    meaning::{Meant, Sent, no_role},
     waiting::Waited,
 };
 use crate::{
     ApprovedOn,
     codec::backend::Status,
     line::LineError,
+    tracked::Left,
     transaction::{Place, outlives_end},
 };
 
@@ -47,7 +49,7 @@ impl<P: Ports> Driver<'_, P> {
             Ok(resolution) => resolution,
             Err(Halt::Refused(refusal)) => {
                 let refusal = self.session.refuse_held(holdable, refusal).await;
-                return self.turned_down(&refusal).await;
+                return self.turned_down(&refusal, read.way).await;
             }
             Err(Halt::Ended(ending)) => {
                 let refusal =
@@ -59,14 +61,14 @@ impl<P: Ports> Driver<'_, P> {
         let preamble = self.transaction.preamble();
         let held = match self.session.hold(holdable, preamble, resolution, identity).await {
             Ok(held) => held,
-            Err(refusal) => return self.turned_down(&refusal).await,
+            Err(refusal) => return self.turned_down(&refusal, read.way).await,
         };
         info!(approval = %held.approval(), operation = %held.operation(), "an operation waits for approval");
         match self.wait_for(&held).await {
             Waited::Decided(outcome) => self.decided(read, held, &outcome, identity).await,
             Waited::GaveUp(refusal) => {
                 let refusal = self.session.withdraw(held, refusal).await;
-                self.turned_down(&refusal).await
+                self.turned_down(&refusal, read.way).await
             }
             Waited::Ended(ending) => {
                 self.session.withdraw(held, cancelled()).await;
@@ -89,8 +91,15 @@ impl<P: Ports> Driver<'_, P> {
         }
         let settings =
             self.movable(read).map_err(|message| Refusal::denied(Reason::SessionState, message))?;
-        let moves = identity == Identity::Approved && self.transaction.place() == Place::Standing;
-        if moves && !self.is_read_committed().await? {
+        let moves = identity == Identity::Approved
+            && !self.is_on_approved()
+            && (self.transaction.place() == Place::Standing || self.pipeline.is_open());
+        let is_read_committed = !moves || self.is_read_committed().await?;
+        if self.pipeline.is_open() && moves {
+            // To be asked ended it: what it has done so far is reading.
+            self.pipeline_ended(Left::Committed).await;
+        }
+        if !is_read_committed {
             let message = "this needs an approval, and a transaction that is more isolated than READ COMMITTED \
                            cannot be carried to the connection for it";
             return Err(Refusal::denied(Reason::SessionState, message).into());
@@ -101,7 +110,7 @@ impl<P: Ports> Driver<'_, P> {
             return Err(Refusal::denied(Reason::Unresolved, message).into());
         }
         let resolution = self.resolution(meant, identity, settings).await?;
-        if moves {
+        if self.transaction.place() == Place::Standing && moves {
             let rolling_back = timeout(self.limits.catalog, self.line.roll_back(self.limits.max_message));
             timed(rolling_back.await)?;
             self.transaction.withdrawn();
@@ -115,9 +124,9 @@ impl<P: Ports> Driver<'_, P> {
         if self.transaction.status() == Status::Failed {
             return Err("this needs an approval, and the transaction has failed");
         }
-        if self.sight == Sight::Clouded {
+        if !self.looks_as_at_login() {
             return Err(
-                "this needs an approval, and it is not known any more what names mean in this session",
+                "this needs an approval, and names do not mean in this session what they meant at its login",
             );
         }
         if own_connection && outlives_end(&read.analysis) {
@@ -132,6 +141,13 @@ impl<P: Ports> Driver<'_, P> {
                 "this needs an approval, and more was done in the transaction than can be done again on the \
                         connection for it: begin the transaction with this",
             );
+        }
+        let moves = own_connection && !self.is_on_approved();
+        if moves && self.pipeline.wrote() {
+            return Err("this needs an approval, and its pipeline has done more than reading: send a Sync first");
+        }
+        if moves && self.prepared.has_open_portal() {
+            return Err("this needs an approval, and rows of an earlier statement are still to be fetched");
         }
         self.tracked
             .known()
@@ -182,13 +198,13 @@ impl<P: Ports> Driver<'_, P> {
             Ok(again) => again,
             Err(refusal) => {
                 let refusal = self.session.withdraw(held, refusal).await;
-                return self.turned_down(&refusal).await;
+                return self.turned_down(&refusal, read.way).await;
             }
         };
-        let sent = Sent::new(&again.facts);
+        let sent = Sent::of(&again.facts);
         match self.session.release(held, outcome, again).await {
             Ok(permit) => self.run_approved(permit, read, sent).await,
-            Err(refusal) => self.turned_down(&refusal).await,
+            Err(refusal) => self.turned_down(&refusal, read.way).await,
         }
     }
 
@@ -199,12 +215,6 @@ impl<P: Ports> Driver<'_, P> {
         let facts = meant.facts.clone();
         let resolution = self.resolution(meant, identity, settings).await.map_err(changed)?;
         Ok(Again { facts, context: self.context(read), resolution })
-    }
-
-    /// Answers a refusal that is recorded.
-    pub(super) async fn turned_down(&mut self, refusal: &Refusal) -> Result<(), Ending> {
-        self.answer(refusal, None).await?;
-        self.say_ready().await
     }
 }
 

@@ -1,37 +1,90 @@
 //! The way back: the target's reply in batches, each masked and recorded before the client sees a byte of it.
 
+use bytes::{Bytes, BytesMut};
 use countersign_gate::{Batch, Completion, InFlight, ports::Ports};
 use countersign_model::Refusal;
 
-use super::{Driver, ending::Ending};
+use super::{Driver, cancelling::Cancelling, ending::Ending};
 use crate::{
     codec::backend::Status,
     line::LineError,
     reply::{Broken, Reply, Taken},
 };
 
+/// Most that is kept of a reply that is not for the client, in bytes.
+const MAX_KEPT: usize = 4 * 1024 * 1024;
+
+/// A reply that has come to its end.
+pub(super) struct Relayed {
+    /// What the target said of the transaction; `None` within a pipeline.
+    pub(super) status: Option<Status>,
+    pub(super) completion: Completion,
+    /// There are more rows to be had.
+    pub(super) suspended: bool,
+}
+
+impl Relayed {
+    pub(super) fn failed(&self) -> bool {
+        self.completion.error_code.is_some()
+    }
+}
+
+/// Where a reply goes once it is recorded.
+enum Sink<'a> {
+    Client,
+    /// The edge asked for itself.
+    Kept(&'a mut BytesMut),
+}
+
 impl<P: Ports> Driver<'_, P> {
     /// Writes the operation that was queued and relays its reply to the end. Whatever else happens, the operation's
-    /// outcome is recorded: as what it was, or as unknown. Returns what the target said of the transaction, and of the
-    /// operation.
-    pub(super) async fn relay(&mut self, mut in_flight: InFlight) -> Result<(Status, Completion), Ending> {
-        let mut reply = Reply::to_query(self.limits.max_message);
-        let last = match self.until_last(&mut in_flight, &mut reply).await {
+    /// outcome is recorded: as what it was, or as unknown.
+    pub(super) async fn relay(&mut self, in_flight: InFlight, reply: Reply) -> Result<Relayed, Ending> {
+        self.pass_on(in_flight, reply, Sink::Client).await
+    }
+
+    /// The same for a reply that is not for the client.
+    pub(super) async fn keep(
+        &mut self,
+        in_flight: InFlight,
+        reply: Reply,
+    ) -> Result<(Relayed, BytesMut), Ending> {
+        let mut kept = BytesMut::new();
+        let relayed = self.pass_on(in_flight, reply, Sink::Kept(&mut kept)).await?;
+        Ok((relayed, kept))
+    }
+
+    async fn pass_on(
+        &mut self,
+        mut in_flight: InFlight,
+        mut reply: Reply,
+        mut sink: Sink<'_>,
+    ) -> Result<Relayed, Ending> {
+        let mut cancelling = Cancelling::default();
+        let last = match self.until_last(&mut in_flight, &mut reply, &mut sink, &mut cancelling).await {
             Ok(last) => last,
             Err(ending) => {
                 self.session.abandon(in_flight).await.map_err(sent_and_refused)?;
                 return Err(ending.after_sending());
             }
         };
+        let status = last.status();
         let batch = in_flight.mask(Batch::new(last.bytes, last.rows)).map_err(sent_and_refused)?;
         let finished = self.session.finish(in_flight, batch, &reply.completion).await;
         let recorded = finished.map_err(sent_and_refused)?;
-        self.write(&recorded.into_bytes()).await?;
-        Ok((last.end.unwrap_or_default(), reply.completion))
+        self.put(recorded.into_bytes(), &mut sink).await?;
+        cancelling.done().await;
+        Ok(Relayed { status, completion: reply.completion, suspended: reply.suspended })
     }
 
-    /// Relays all batches but the last, which is returned.
-    async fn until_last(&mut self, in_flight: &mut InFlight, reply: &mut Reply) -> Result<Taken, Ending> {
+    /// Passes on all batches but the last, which is returned.
+    async fn until_last(
+        &mut self,
+        in_flight: &mut InFlight,
+        reply: &mut Reply,
+        sink: &mut Sink<'_>,
+        cancelling: &mut Cancelling,
+    ) -> Result<Taken, Ending> {
         tokio::select! {
             biased;
             reason = self.stop.expired() => return Err(Ending::Stopped(reason)),
@@ -46,15 +99,28 @@ impl<P: Ports> Driver<'_, P> {
                 }
                 let batch = in_flight.mask(Batch::new(taken.bytes, taken.rows)).map_err(Ending::Refused)?;
                 let recorded = self.session.reply(in_flight, batch).await.map_err(Ending::Refused)?;
-                self.write(&recorded.into_bytes()).await?;
+                self.put(recorded.into_bytes(), sink).await?;
             }
-            self.more().await?;
+            self.more(cancelling).await?;
+        }
+    }
+
+    async fn put(&mut self, bytes: Bytes, sink: &mut Sink<'_>) -> Result<(), Ending> {
+        match sink {
+            Sink::Client => self.write(&bytes).await,
+            Sink::Kept(kept) if kept.len() + bytes.len() > MAX_KEPT => {
+                Err(Ending::Unanswered(Broken::TooLarge.into()))
+            }
+            Sink::Kept(kept) => {
+                kept.extend_from_slice(&bytes);
+                Ok(())
+            }
         }
     }
 
     /// Waits for more of the reply, and meanwhile for a client that leaves: then nobody wants the rest, and the
-    /// connection to the target is dropped with the operation under way.
-    async fn more(&mut self) -> Result<(), Ending> {
+    /// connection to the target is dropped with the operation under way. One that wants it cancelled is heard.
+    async fn more(&mut self, cancelling: &mut Cancelling) -> Result<(), Ending> {
         let gone = |error: LineError| Err(Ending::Unanswered(error));
         tokio::select! {
             biased;
@@ -64,6 +130,11 @@ impl<P: Ports> Driver<'_, P> {
                 Ok(false) => gone(Broken::Fatal.into()),
                 Err(error) => gone(error.into()),
             },
+            () = self.cancel.wanted(), if cancelling.may_begin() => {
+                cancelling.begin(self.line.canceller(&self.target));
+                Ok(())
+            }
+            () = cancelling.done(), if cancelling.is_under_way() => Ok(()),
             ahead = self.client.read_ahead(), if self.client.may_read_ahead() => ahead.map_err(Ending::from),
         }
     }

@@ -42,7 +42,6 @@ impl<P: Ports> Driver<'_, P> {
         let mut notice_at = began + NOTICE;
         // Made once: an outcome that comes while something else is dealt with is not lost.
         let mut outcome = std::pin::pin!(session.outcome(held));
-        cancel.forget_earlier().await;
         loop {
             tokio::select! {
                 biased;

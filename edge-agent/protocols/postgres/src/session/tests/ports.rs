@@ -93,7 +93,7 @@ impl Approvals for FakePorts {
             &session.principal,
             &session.target,
             question.identity,
-            question.payload,
+            (question.payload, question.binding),
             question.resolution,
             &pairs,
             question.attached,

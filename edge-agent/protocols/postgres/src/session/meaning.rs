@@ -1,0 +1,128 @@
+//! What the names of an operation mean, asked of the catalog when that has to be known again.
+
+use bytes::Bytes;
+use countersign_gate::ports::Ports;
+use countersign_model::{Fact, Identity, OperationContext, Reason, Refusal, ResolvedName};
+use countersign_sql::{Clouds, Inquiry, Sight, TouchedObject, clouds, context};
+use tokio::time::timeout;
+
+use super::{Driver, ending::Ending, exchange::Read, sending::timed_out};
+use crate::{
+    codec::backend::Status,
+    outlook::View,
+    question::Bind,
+    transaction::{Place, only_reads},
+};
+
+/// What an operation means for an identity.
+#[derive(Clone)]
+pub(super) struct Meant {
+    pub(super) facts: Vec<Fact>,
+    /// Sorted.
+    pub(super) names: Vec<ResolvedName>,
+    pub(super) objects: Vec<TouchedObject>,
+}
+
+/// What a text was found to mean, for as long as that cannot have changed: it was prepared a moment ago and comes to
+/// be executed with nothing in between, or it has just been executed in the transaction that is still open, whose
+/// locks hold what it touches in place.
+pub(crate) struct Fresh {
+    text: Bytes,
+    line: u64,
+    meant: Meant,
+}
+
+/// What an operation does to what is known of its session, once it was sent.
+pub(super) struct Sent {
+    /// Why names may mean something else after it than the catalog says.
+    pub(super) clouds: Clouds,
+    pub(super) only_reads: bool,
+    /// Of an execution, what it means.
+    pub(super) meant: Option<Meant>,
+}
+
+impl Sent {
+    pub(super) fn new(meant: &Meant, is_kept: bool) -> Self {
+        Self { meant: is_kept.then(|| meant.clone()), ..Self::of(&meant.facts) }
+    }
+
+    pub(super) fn of(facts: &[Fact]) -> Self {
+        Self { clouds: clouds(facts), only_reads: only_reads(facts), meant: None }
+    }
+}
+
+impl<P: Ports> Driver<'_, P> {
+    /// Resolves every name of the text for an identity, asking the catalog at most once.
+    pub(super) async fn mean(&mut self, read: &Read, identity: Identity) -> Result<Meant, Refusal> {
+        // A connection that is yet to be made has the outlook of its login.
+        let is_here = identity == self.line.identity();
+        let sight = if is_here { self.outlook.sight() } else { Sight::Clear };
+        let role = self.target.role(identity, &self.session.facts().principal);
+        let role = role.ok_or_else(|| no_role(identity))?;
+        let login = || View { role: role.to_owned(), path: self.target.search_path.effective(role) };
+        let view = if is_here { self.outlook.view().cloned() } else { None }.unwrap_or_else(login);
+        let inquiry = Inquiry::of(&read.analysis, &self.target.database, sight)?.on_path(&view.path);
+        let mut names = Vec::new();
+        if !inquiry.is_empty() {
+            let bind = Bind::meanings(&view.role, &view.path, inquiry.names());
+            names = self.catalog.meanings(&mut self.session, &self.target, &bind, self.limits).await?;
+            names.sort();
+        }
+        let facts = inquiry.facts(&names)?;
+        let objects = inquiry.objects(&names);
+        Ok(Meant { facts, names, objects })
+    }
+
+    /// Asks the target what names mean in the session now, if that may have changed and can be told.
+    pub(super) async fn look_around(&mut self) -> Result<(), Ending> {
+        let status = self.transaction.status();
+        // What the target knows nothing of yet has changed nothing.
+        let begun = self.transaction.place() == Place::Begun;
+        if self.pipeline.is_open() || begun || !self.outlook.may_clear(status) {
+            return Ok(());
+        }
+        let asking = timeout(self.limits.catalog, self.line.ask_outlook(self.limits.max_message));
+        let seen = timed_out(asking.await)?;
+        self.outlook.clears(seen, status);
+        Ok(())
+    }
+
+    /// Whether names mean what they meant at the login: only then can an operation run on another connection, and only
+    /// that the control plane can check.
+    pub(super) fn looks_as_at_login(&self) -> bool {
+        let role = self.target.role(self.line.identity(), &self.session.facts().principal);
+        let as_at_login = |view: &View| {
+            role.is_some_and(|role| view.role == role && view.path == self.target.search_path.effective(role))
+        };
+        self.outlook.sight() == Sight::Clear && self.outlook.view().is_none_or(as_at_login)
+    }
+
+    /// What the text is known to mean without asking again. Used up by this.
+    pub(super) fn still_fresh(&mut self, read: &Read) -> Option<Meant> {
+        let fresh = self.fresh.take()?;
+        let same = read.execution.is_some()
+            && self.outlook.sight() == Sight::Clear
+            && fresh.line == self.line.serial()
+            && fresh.text == read.text;
+        same.then_some(fresh.meant)
+    }
+
+    /// Nothing that the text touches can change before the client's next message has been read.
+    pub(super) fn keep_fresh(&mut self, text: &Bytes, meant: Option<Meant>) {
+        let (text, line) = (text.clone(), self.line.serial());
+        self.fresh = meant.map(|meant| Fresh { text, line, meant });
+    }
+
+    /// What policy sees as context.
+    pub(super) fn context(&self, read: &Read) -> OperationContext {
+        context(&read.analysis, self.transaction.status() != Status::Idle)
+    }
+}
+
+pub(super) fn no_role(identity: Identity) -> Refusal {
+    let reason = match identity {
+        Identity::Approved => Reason::ApprovalUnavailable,
+        Identity::Standing | Identity::Metadata => Reason::TargetUnavailable,
+    };
+    Refusal::denied(reason, "the target has no role for this caller")
+}

@@ -19,6 +19,9 @@ STATEMENTS = {
     "evaluate": "SELECT 1;\n",
     "select": "\\set id random(1, 4)\nSELECT status FROM orders WHERE id = :id;\n",
 }
+# pgbench's names for the simple query protocol, the extended one with a Parse for each statement, and that with one
+# Parse for all.
+MODES = ("simple", "extended", "prepared")
 
 
 def main() -> None:
@@ -45,32 +48,31 @@ def measure(ready: dict, pid: int, binaries: str, pgbench: str, folder: str, sec
     ).stdout.strip()
     direct_dsn = f"postgresql://shop_standing@localhost:{port}/shop?sslmode=verify-full&sslrootcert={ready['ca']}"
     past = {**os.environ, "PGPASSWORD": role_token(ready)}
+    sides = {"direct": (direct_dsn, past), "edge": (ready["edge_dsns"]["shop"], through)}
     for name, script in STATEMENTS.items():
         path = f"{folder}/{name}.sql"
         with open(path, "w") as file:
             file.write(script)
-        results = {"direct": [], "edge": []}
-        for _ in range(ROUNDS):
-            results["direct"].append(bench(pgbench, direct_dsn, past, path, CLIENTS, seconds))
-            before = cpu(pid)
-            round_ = bench(pgbench, ready["edge_dsns"]["shop"], through, path, CLIENTS, seconds)
-            spent = cpu(pid) - before
-            results["edge"].append({**round_, "cpu": spent / round_["count"] * 100_000})
-        one = {
-            side: bench(pgbench, dsn, environment, path, 1, seconds)["latency"]
-            for side, dsn, environment in (
-                ("direct", direct_dsn, past),
-                ("edge", ready["edge_dsns"]["shop"], through),
-            )
-        }
-        median = lambda side, figure: statistics.median(result[figure] for result in results[side])
-        print(
-            f"{name}: throughput {median('edge', 'tps') / median('direct', 'tps'):.2f} of direct "
-            f"({median('edge', 'tps'):.0f} of {median('direct', 'tps'):.0f}/s), "
-            f"latency +{(one['edge'] - one['direct']) * 1000:.0f} µs, cpu {median('edge', 'cpu'):.1f} s per 100,000",
-            flush=True,
-        )
+        for mode in MODES:
+            compare(f"{name} {mode}", pid, [pgbench, "-M", mode, "-f", path, "-T", seconds], sides)
     idle(ready, pid, through)
+
+
+def compare(name: str, pid: int, command: list, sides: dict) -> None:
+    results = {"direct": [], "edge": []}
+    for _ in range(ROUNDS):
+        for side in results:
+            before = cpu(pid)
+            round_ = bench(command, CLIENTS, *sides[side])
+            results[side].append({**round_, "cpu": (cpu(pid) - before) / round_["count"] * 100_000})
+    one = {side: bench(command, 1, *sides[side])["latency"] for side in sides}
+    median = lambda side, figure: statistics.median(result[figure] for result in results[side])
+    print(
+        f"{name}: throughput {median('edge', 'tps') / median('direct', 'tps'):.2f} of direct "
+        f"({median('edge', 'tps'):.0f} of {median('direct', 'tps'):.0f}/s), "
+        f"latency +{(one['edge'] - one['direct']) * 1000:.0f} µs, cpu {median('edge', 'cpu'):.1f} s per 100,000",
+        flush=True,
+    )
 
 
 def agent_token(ready: dict, binaries: str) -> str:
@@ -89,8 +91,8 @@ def role_token(ready: dict) -> str:
         return json.load(answer)["access_token"]
 
 
-def bench(pgbench: str, dsn: str, environment: dict, script: str, clients: int, seconds: str) -> dict:
-    command = [pgbench, "-n", "-M", "simple", "-f", script, "-c", str(clients), "-j", "1", "-T", seconds, dsn]
+def bench(command: list, clients: int, dsn: str, environment: dict) -> dict:
+    command = [*command, "-n", "-c", str(clients), "-j", "1", dsn]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode:
         sys.exit(done.stderr)

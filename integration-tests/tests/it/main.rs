@@ -9,6 +9,7 @@
     reason = "a test that finds something else than it expects has to fail, loudly and at once"
 )]
 
+mod clients;
 mod edge;
 mod emulator;
 mod enrolment;
@@ -16,16 +17,19 @@ mod holds;
 mod identities;
 mod outage;
 mod people;
+mod pipelines;
 mod policies;
 mod recordings;
 mod restart;
 mod revocation;
 mod road;
+mod smuggling;
 mod stack;
 mod surface;
 mod tap;
 mod target;
 mod tokens;
+mod tokio_postgres;
 mod transactions;
 mod votes;
 mod wire;

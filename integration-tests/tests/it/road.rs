@@ -68,19 +68,21 @@ fn a_statement_that_cannot_be_understood_is_refused() {
         "SET standard_conforming_strings TO off",
         "SET ROLE shop_metadata",
         "SET SESSION AUTHORIZATION shop_metadata",
-        "COPY orders TO STDOUT",
-        "COPY orders FROM PROGRAM 'id'",
         "PREPARE p AS DELETE FROM orders",
         "DECLARE c CURSOR WITH HOLD FOR SELECT * FROM hr.payroll",
         "LISTEN anything",
         "LOCK TABLE orders",
-        "EXPLAIN ANALYZE DELETE FROM orders WHERE id = 1",
+        "EXPLAIN ANALYZE DELETE FROM orders",
         "WITH gone AS (DELETE FROM orders RETURNING *) SELECT * FROM gone",
         "GRANT ALL ON orders TO PUBLIC",
         "ALTER SYSTEM SET log_statement = 'all'",
     ] {
         let refused = stack.psql(&token, sql);
         assert_eq!(refused.sqlstate(), Some("42501"), "{sql}: {refused:?}");
+    }
+    for sql in ["COPY orders TO STDOUT", "COPY orders FROM PROGRAM 'id'", "SELECT 1; COPY orders TO STDOUT"] {
+        let refused = stack.psql(&token, sql);
+        assert_eq!(refused.sqlstate(), Some("0A000"), "{sql}: {refused:?}");
     }
     assert_eq!(stack.owner("SELECT count(*) > 0 FROM orders"), "t");
 }

@@ -67,11 +67,15 @@ pub(crate) fn program(name: &str) -> PathBuf {
 
 /// A program of the clients that `integration-tests/run` installs beside the build.
 pub(crate) fn client(name: &str) -> PathBuf {
+    clients().join("bin").join(name)
+}
+
+/// The folder of those clients.
+pub(crate) fn clients() -> PathBuf {
     let test = env::current_exe().expect("this test has a path");
-    let program =
-        test.ancestors().nth(3).expect("target/<profile>/deps/<test>").join("clients/bin").join(name);
-    assert!(program.exists(), "{} is missing: run integration-tests/run once", program.display());
-    program
+    let clients = test.ancestors().nth(3).expect("target/<profile>/deps/<test>").join("clients");
+    assert!(clients.exists(), "{} is missing: run integration-tests/run once", clients.display());
+    clients
 }
 
 /// A command that the kernel kills when the thread that started it ends, however it ends.

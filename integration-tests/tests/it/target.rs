@@ -60,6 +60,35 @@ impl<'s> Target<'s> {
         target
     }
 
+    /// Makes a table beside its own, `<name>_free`, in which row 1 is, which the writer may change without a vote; and
+    /// lets it sleep.
+    pub(crate) fn with_free_table(self) -> Self {
+        let name = &self.name;
+        self.stack.owner(&format!(
+            "CREATE TABLE {name}_free (id integer PRIMARY KEY, note text);
+             INSERT INTO {name}_free VALUES (1, 'there');
+             GRANT SELECT, INSERT, UPDATE, DELETE ON {name}_free TO {name}_standing, {name}_approved"
+        ));
+        self.add_policies(
+            &format!("{name}-free"),
+            "permit (
+               principal == Agent::\"writer\",
+               action in [Action::\"postgres:insert\", Action::\"postgres:update\", Action::\"postgres:delete\"],
+               resource in Table::\"TARGET/shop/public/TARGET_free\"
+             );
+             permit (
+               principal == Agent::\"writer\",
+               action == Action::\"postgres:call\",
+               resource == Function::\"TARGET/shop/pg_catalog/pg_sleep\"
+             );",
+        );
+        let token = self.stack.token("writer");
+        wait_until("the permit to act", Duration::from_secs(20), || {
+            (psql(&self.dsn(), Some(&token), "SELECT pg_sleep(0)").code == 0).then_some(())
+        });
+        self
+    }
+
     /// Through the edge, without the password.
     pub(crate) fn dsn(&self) -> String {
         self.stack.ready.edge_dsns["shop"].replace("/shop?", &format!("/{}?", self.name))

@@ -246,7 +246,7 @@ fn nothing_but_what_policy_allows_joins_what_was_approved() {
         ("UPDATE orders SET total = 0 WHERE id = 1", "not_permitted"),
         ("SELECT * FROM hr.payroll", "not_permitted"),
         ("PREPARE TRANSACTION 'kept'", "unparsed"),
-        ("SET SESSION AUTHORIZATION DEFAULT", "unparsed"),
+        ("SET SESSION AUTHORIZATION DEFAULT", "not_permitted"),
     ] {
         let mut session = target.session();
         ok(&mut session, "BEGIN", "T");

@@ -9,6 +9,8 @@ use std::{
 
 use serde_json::{Value, json};
 
+use crate::stack::Stack;
+
 /// Longest that an awaited message takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -41,22 +43,44 @@ impl Wire {
 
     /// The same without waiting for the login to succeed.
     pub(crate) fn dial(dsn: &str, token: &str, options: &[&str]) -> Self {
-        let rest = dsn.split_once('@').expect("user@").1;
-        let (place, rest) = rest.split_once('/').expect("host:port/target");
-        let (host, port) = place.split_once(':').expect("host:port");
-        let (target, parameters) = rest.split_once('?').expect("parameters");
-        let root = parameters.split_once("sslrootcert=").expect("a root").1;
-        let mut command = Command::new("python3");
+        let mut command = client();
         command
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/clients/session.py"))
-            .args(["--host", host, "--port", port, "--database", target, "--ca", root])
-            .env("PASSWORD", token)
-            .env("PYTHONDONTWRITEBYTECODE", "1")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
-        for option in options {
-            command.arg(format!("--option={option}"));
-        }
+            .args(arguments(dsn))
+            .args(options.iter().map(|option| format!("--option={option}")))
+            .env("PASSWORD", token);
+        Self::run(command)
+    }
+
+    /// Asks for GSSAPI encryption before TLS, as clients with a ticket do; then logs in.
+    pub(crate) fn open_after_gss(dsn: &str, token: &str) -> Self {
+        let mut command = client();
+        command.args(arguments(dsn)).arg("--gss").env("PASSWORD", token);
+        let mut wire = Self::run(command);
+        assert_eq!(wire.finish().status, "I");
+        wire
+    }
+
+    /// A session with the stack's PostgreSQL itself, past the edge, as the owner of the database.
+    pub(crate) fn direct(stack: &Stack) -> Self {
+        let dsn = &stack.ready.target_dsns["shop"];
+        let value = |name: &str| {
+            let (_, rest) =
+                dsn.split_once(&format!("{name}=")).unwrap_or_else(|| panic!("no {name} in {dsn}"));
+            rest.split('&').next().unwrap_or_default()
+        };
+        let mut command = client();
+        command.arg(format!("--socket={}/.s.PGSQL.{}", value("host"), value("port"))).args([
+            "--database",
+            "shop",
+            "--user",
+            value("user"),
+        ]);
+        let mut wire = Self::run(command);
+        assert_eq!(wire.finish().status, "I");
+        wire
+    }
+
+    fn run(mut command: Command) -> Self {
         let mut client = command.spawn().expect("python runs");
         let ask = client.stdin.take().expect("piped");
         let lines = BufReader::new(client.stdout.take().expect("piped")).lines();
@@ -75,6 +99,11 @@ impl Wire {
     /// Sends a query and does not wait.
     pub(crate) fn send(&mut self, sql: &str) {
         self.command(&json!({ "query": sql }));
+    }
+
+    /// Sends messages, each as `clients/session.py` names it with its fields, in one write, and does not wait.
+    pub(crate) fn put(&mut self, messages: &[Value]) {
+        self.command(&json!({ "send": messages }));
     }
 
     /// Asks, on a connection of its own, that what runs be cancelled.
@@ -125,6 +154,8 @@ impl Wire {
                     return answer;
                 }
                 "closed" => return answer,
+                "parsed" | "bound" | "shut" | "parameters" | "columns" | "nothing" | "suspended"
+                | "empty" => {}
                 other => panic!("a message of kind {other}"),
             }
         }
@@ -195,6 +226,46 @@ impl Answer {
         let text = |name: &str| detail[name].as_str().unwrap_or_default().to_owned();
         (code.to_owned(), text("decision"), text("reason"))
     }
+}
+
+/// The client, not yet told where to.
+fn client() -> Command {
+    let mut command = Command::new("python3");
+    command
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/clients/session.py"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    command
+}
+
+/// Where to, from one of the stack's connection strings.
+fn arguments(dsn: &str) -> [&str; 8] {
+    let rest = dsn.split_once('@').expect("user@").1;
+    let (place, rest) = rest.split_once('/').expect("host:port/target");
+    let (host, port) = place.split_once(':').expect("host:port");
+    let (target, parameters) = rest.split_once('?').expect("parameters");
+    let root = parameters.split_once("sslrootcert=").expect("a root").1;
+    ["--host", host, "--port", port, "--database", target, "--ca", root]
+}
+
+/// A message in short: its kind and what distinguishes it.
+pub(crate) fn short(message: &Value) -> String {
+    let text = |name: &str| message[name].as_str().unwrap_or_default();
+    let list = |name: &str| message[name].as_array().unwrap_or_else(|| panic!("no {name}: {message}")).iter();
+    let word = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let words: Vec<String> = match text("kind") {
+        "row" => list("values").map(word).collect(),
+        "parameters" => list("types").map(word).collect(),
+        "columns" => list("columns")
+            .map(|column| format!("{}:{}:{}", word(&column[0]), column[1], column[2]))
+            .collect(),
+        "complete" => vec![text("tag").to_owned()],
+        "ready" => vec![text("status").to_owned()],
+        "error" | "notice" => vec![text("C").to_owned()],
+        _ => Vec::new(),
+    };
+    [&[text("kind").to_owned()][..], &words].concat().join(" ")
 }
 
 /// DETAIL, which is JSON.

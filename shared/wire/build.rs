@@ -7,8 +7,9 @@ use prost::Message as _;
 const PROTO_ROOT: &str = "../../proto";
 const PROTOS: [&str; 6] = ["session", "policy", "recording", "approval", "edge", "admin"];
 
-/// Messages that carry a bearer secret or a caller's statement: their `Debug` is written by hand and shows none of it.
-const SECRET: [&str; 9] = [
+/// Messages that carry a bearer secret, a caller's statement, what goes with it, or its digest: their `Debug` is
+/// written by hand and shows none of it.
+const SECRET: [&str; 16] = [
     "EnrolRequest",
     "OpenSessionRequest",
     "MintedCredential",
@@ -18,6 +19,13 @@ const SECRET: [&str; 9] = [
     "Card",
     "BoundParameter",
     "CardParameter",
+    "Resolution",
+    "Setting",
+    "ApprovalOutcome",
+    "SignedApprovalOutcome",
+    "IntentFrame",
+    "HoldFrame",
+    "RefusalFrame",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

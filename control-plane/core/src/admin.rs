@@ -26,7 +26,9 @@ pub struct Caller {
     pub expires_at: SystemTime,
     pub(crate) tenant_id: Arc<str>,
     pub(crate) object_id: Arc<str>,
+    /// A person's through the application of a registered agent is that of an agent that acts for the person.
     pub(crate) kind: PrincipalKind,
+    pub(crate) app_id: Option<Arc<str>>,
     pub(crate) roles: Vec<String>,
 }
 
@@ -42,12 +44,13 @@ impl Caller {
             PrincipalKind::User | PrincipalKind::Agent => {}
             PrincipalKind::AgentForUser => return Err(NoAdmin::ActsForAnother),
         }
+        let person_by = self.app_id.clone().filter(|_| self.kind == PrincipalKind::User);
         let role = match (self.has("countersign.admin"), self.has("countersign.auditor")) {
             (true, _) => AdminRole::Admin,
             (false, true) => AdminRole::Auditor,
             (false, false) => return Err(NoAdmin::NoRole),
         };
-        Ok(Admin { actor: self.actor.clone(), role })
+        Ok(Admin { actor: self.actor.clone(), person_by, role })
     }
 
     /// Whether the token carries an app role.
@@ -66,6 +69,8 @@ impl Caller {
 pub struct Admin {
     /// `<tid>/<oid>`: what the audit log calls them.
     pub actor: String,
+    /// The application through which a person calls; `None` for an app by itself.
+    pub(crate) person_by: Option<Arc<str>>,
     role: AdminRole,
 }
 
@@ -99,12 +104,14 @@ impl Core {
         let now: SystemTime = self.now();
         let audience = &self.parts.settings.admin_audience;
         let token = self.parts.tokens.validate(token, audience, now).await.map_err(NoAdmin::Token)?;
+        let kind = self.in_force.borrow().known(token.principal()).kind;
         Ok(Caller {
             actor: format!("{}/{}", token.tenant_id, token.object_id),
             expires_at: token.expires_at,
             tenant_id: token.tenant_id,
             object_id: token.object_id,
-            kind: token.kind,
+            kind,
+            app_id: token.app_id,
             roles: token.roles,
         })
     }

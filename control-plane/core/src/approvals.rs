@@ -1,9 +1,9 @@
 //! Requests for people's votes, from the question to its end.
 //!
 //! Nothing that the store says of an approval is believed by itself: what is asked lies sealed in it, what stays
-//! visible and every vote carry a MAC, and outcomes are signed. So whoever can write to the store can neither read
-//! what is asked nor approve it. Every change is one compare-and-swap; of several that race, one wins and the
-//! others look again.
+//! visible, the session that asks included, and every vote carry a MAC, and outcomes are signed. So whoever can write
+//! to the store can neither read what is asked, nor show people somebody else who asks it, nor approve it. Every
+//! change is one compare-and-swap; of several that race, one wins and the others look again.
 
 mod asked;
 mod binding;

@@ -112,29 +112,37 @@ impl Core {
     }
 
     /// A new certificate for the edge that the present one names. Zone and name are the certificate's, whatever the
-    /// request says; the present one must be the newest that was given out.
+    /// request says, and the key must be: an edge keeps it for as long as it is enrolled, so that what was stolen once
+    /// cannot be exchanged for what the thief alone has.
     ///
     /// # Errors
-    /// [`EdgeError`]; `Malformed` if the request cannot be taken.
-    pub async fn renew(&self, peer: &EdgeIdentity, csr: &[u8]) -> Result<Vec<Vec<u8>>, EdgeError> {
+    /// [`EdgeError`]; `Malformed` if the request cannot be taken, or is for another key. Dropping the future does not
+    /// stop it.
+    pub async fn renew(self: &Arc<Self>, peer: &EdgeIdentity, csr: &[u8]) -> Result<Vec<Vec<u8>>, EdgeError> {
         self.enrolled(peer).await?;
         let issued = match self.parts.ca.issue_edge(csr, &peer.zone, &peer.name, self.now(), EDGE_VALIDITY) {
             Err(CaError::Csr(fault)) => return Err(EdgeError::Malformed(fault)),
             issued => issued?,
         };
-        let replaced =
-            self.parts.store.replace_certificate(&peer.name, peer.spki_sha256, certificate(&issued)).await;
-        match replaced {
-            Err(StoreError::Conflict) => {
-                // Either an answer of ours was lost, or somebody else holds an old key of this edge.
-                warn!(edge = %peer.name, "an edge asked to renew with a certificate that was replaced");
-                Err(EdgeError::NotEnrolled)
-            }
-            replaced => {
-                replaced?;
-                Ok(der(&issued))
-            }
+        if issued.identity.spki_sha256 != peer.spki_sha256 {
+            warn!(edge = %peer.name, "an edge asked to renew for another key");
+            return Err(EdgeError::Malformed("the key must be that of the present certificate"));
         }
+        let (core, peer) = (self.clone(), peer.clone());
+        to_its_end(async move {
+            let (store, certificate) = (&core.parts.store, certificate(&issued));
+            match store.replace_certificate(&peer.name, peer.spki_sha256, certificate).await {
+                Err(StoreError::Conflict) => {
+                    // Deleted at this moment, and enrolled anew with another key.
+                    warn!(edge = %peer.name, "an edge asked to renew whose name another one has by now");
+                    return Err(EdgeError::NotEnrolled);
+                }
+                replaced => replaced?,
+            }
+            core.audit(peer.name.as_str(), "edge.renewed", peer.zone.as_str(), &[]).await?;
+            Ok(der(&issued))
+        })
+        .await
     }
 }
 

@@ -55,6 +55,17 @@ impl InForce {
         })
     }
 
+    /// A caller as it is known here. Whoever has a person's token through the application of a registered agent is that
+    /// agent, acting for the person, also where Entra knows the application as an ordinary one and does not say so.
+    pub(crate) fn known(&self, principal: Principal) -> Principal {
+        let agent = self.agent(&principal);
+        let kind = match principal.kind {
+            PrincipalKind::User if agent.is_some() => PrincipalKind::AgentForUser,
+            kind => kind,
+        };
+        Principal { agent, kind, ..principal }
+    }
+
     /// The name under which a caller is registered. An agent is known by its service principal; one that acts for a
     /// person shows only its application, the subject being the person.
     pub(crate) fn agent(&self, principal: &Principal) -> Option<Name> {
@@ -63,11 +74,10 @@ impl InForce {
             PrincipalKind::Agent => {
                 self.agents_by_object.get(&(tenant, principal.object_id.to_string())).cloned()
             }
-            PrincipalKind::AgentForUser => {
+            PrincipalKind::AgentForUser | PrincipalKind::User => {
                 let app = principal.app_id.as_deref()?;
                 self.agents_by_app.get(&(tenant, app.to_owned())).cloned()
             }
-            PrincipalKind::User => None,
         }
     }
 

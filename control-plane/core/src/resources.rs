@@ -42,6 +42,7 @@ impl Core {
         let declared = self.stored().await?;
         let admin_audience = &self.parts.settings.admin_audience;
         let spec = validate::check(&name, spec, &declared, admin_audience).map_err(ResourceError::Invalid)?;
+        check_leaves_people(admin, &spec)?;
         let present = self.present(kind, &name).await?;
         let encoded = match &present {
             // A map has many encodings: what says the same is the same.
@@ -181,6 +182,17 @@ impl Core {
             .map_err(unreadable)?;
         self.in_force.send_replace(Arc::new(next));
         Ok(())
+    }
+}
+
+/// Through the application of an agent nobody is an admin or votes: a person who declared their own to be one could not
+/// take it back.
+fn check_leaves_people(admin: &Admin, spec: &Spec) -> Result<(), ResourceError> {
+    match (spec, &admin.person_by) {
+        (Spec::Agent(agent), Some(app)) if **app == *agent.app_id => Err(ResourceError::Invalid(format!(
+            "app id {app} is the application that you sign in with: an agent must have its own"
+        ))),
+        _ => Ok(()),
     }
 }
 

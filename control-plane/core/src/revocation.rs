@@ -74,8 +74,10 @@ impl Core {
             let principal = &session.principal;
             let id = match principal.kind {
                 PrincipalKind::Agent => *principal.object_id == *agent.object_id,
-                PrincipalKind::AgentForUser => principal.app_id.as_deref() == Some(agent.app_id.as_str()),
-                PrincipalKind::User => false,
+                // A person's that was opened before the application was an agent's, too.
+                PrincipalKind::AgentForUser | PrincipalKind::User => {
+                    principal.app_id.as_deref() == Some(agent.app_id.as_str())
+                }
             };
             id && *principal.tenant_id == *agent.tenant_id
         };

@@ -9,15 +9,13 @@ use std::{
 };
 
 use countersign_entra::{TokenError, ValidatedToken};
-use countersign_model::{Name, Principal, Reason, RecordingId, Secret, SessionId};
+use countersign_model::{Name, Reason, RecordingId, Secret, SessionId};
 use countersign_pki::EdgeIdentity;
 use countersign_store::{SessionRecord, StoreError, TokenUse};
 use countersign_wire::v1;
 use tracing::{info, warn};
 
-use crate::{
-    Core, EdgeError, OpenRefused, ReadError, core::to_its_end, edges::boot_id, in_force::InForce, listing,
-};
+use crate::{Core, EdgeError, OpenRefused, ReadError, core::to_its_end, edges::boot_id, listing};
 
 pub(crate) use message::{facts, message};
 
@@ -70,7 +68,7 @@ impl Core {
         let session = SessionRecord {
             id: SessionId::generate(),
             recording: RecordingId::generate(),
-            principal: principal(&token, &in_force),
+            principal: in_force.known(token.principal()),
             token_id: token.token_id.to_string(),
             zone: peer.zone.clone(),
             target,
@@ -165,12 +163,12 @@ impl Core {
         Ok(closed)
     }
 
-    /// The session, if it was opened by this edge, whichever process of it.
+    /// The session, if it was opened by this edge in its zone, whichever process of it.
     pub(crate) async fn session_of(&self, peer: &EdgeIdentity, id: &str) -> Result<SessionRecord, EdgeError> {
         self.enrolled(peer).await?;
         let id = id.parse().map_err(|_| EdgeError::UnknownSession)?;
         match self.parts.store.session(id).await {
-            Ok(session) if session.edge == peer.name => Ok(session),
+            Ok(session) if session.edge == peer.name && session.zone == peer.zone => Ok(session),
             // That it exists elsewhere is none of this edge's business.
             Ok(_) | Err(StoreError::NotFound) => Err(EdgeError::UnknownSession),
             Err(error) => Err(error.into()),
@@ -229,12 +227,6 @@ impl Core {
 pub(crate) fn ended_at_edge(session: &SessionRecord) -> bool {
     let ends = [CLOSED_BY_EDGE, RECORDING_COMPLETE, EDGE_RESTARTED];
     session.closed_at.is_some() && ends.contains(&session.closed_because.as_str())
-}
-
-fn principal(token: &ValidatedToken, in_force: &InForce) -> Principal {
-    let mut principal = token.principal();
-    principal.agent = in_force.agent(&principal);
-    principal
 }
 
 /// The earlier of the token's own end and the target's longest session.

@@ -3,6 +3,7 @@
 mod asking;
 mod bound;
 mod forged;
+mod forged_sessions;
 mod identities;
 mod ingest;
 mod join;
@@ -35,13 +36,16 @@ use crate::*;
 const TENANT: &str = "11111111-1111-4111-8111-111111111111";
 const READER: &str = "22222222-2222-4222-8222-222222222222";
 const READER_APP: &str = "33333333-3333-4333-8333-333333333333";
+/// The application that people sign in with.
+const CLIENT: &str = "77777777-7777-4777-8777-777777777777";
 const STANDING: &str = "44444444-4444-4444-8444-444444444444";
 const APPROVED: &str = "66666666-6666-4666-8666-666666666666";
 const METADATA: &str = "55555555-5555-4555-8555-555555555555";
 const PERMIT: &str = "permit (principal == Agent::\"reader\", action == Action::\"connect\", resource);";
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Tokens read `audience/kind/oid/uti/seconds of life/roles`; anything else has a bad signature.
+/// Tokens read `audience/kind/oid/uti/seconds of life/roles`; anything else has a bad signature. Only a `user` comes
+/// through an application that is not the reader's; `user-by-agent` is one that Entra knows for an ordinary user of it.
 struct FakeEntra {
     fails_with: Mutex<Option<MintError>>,
     asked: Mutex<Vec<(String, String, String)>>,
@@ -64,7 +68,7 @@ impl Tokens for FakeEntra {
         Ok(ValidatedToken {
             tenant_id: TENANT.into(),
             object_id: oid.into(),
-            app_id: Some(READER_APP.into()),
+            app_id: Some(if kind == "user" { CLIENT } else { READER_APP }.into()),
             kind: match kind {
                 "agent" => PrincipalKind::Agent,
                 "for-user" => PrincipalKind::AgentForUser,
@@ -123,9 +127,15 @@ impl Bench {
 
     /// The process ends, and another one begins on what it left.
     async fn restart(self) -> Self {
+        self.restart_after(|_| ()).await
+    }
+
+    /// The same, and somebody has been at what it left.
+    async fn restart_after(self, forge: impl FnOnce(&Path)) -> Self {
         let Self { core, entra, now, folder } = self;
         let settings = core.parts.settings.clone();
         drop(Arc::into_inner(core).unwrap());
+        forge(folder.path());
         let core = start(folder.path(), settings, entra.clone(), now.clone()).await;
         Self { core, entra, now, folder }
     }

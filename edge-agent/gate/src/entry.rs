@@ -69,7 +69,6 @@ impl CloseReason {
 }
 
 /// One record. Written in this order: `Open (Hold? (Intent Reply* Outcome | Refusal))* Close`.
-#[derive(Debug)]
 pub enum Entry<'a> {
     /// A permitted operation, before a byte of it is sent.
     Intent {

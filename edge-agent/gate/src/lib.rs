@@ -15,6 +15,7 @@ mod hold;
 mod operation;
 mod permit;
 pub mod ports;
+mod redact;
 mod reply;
 mod session;
 

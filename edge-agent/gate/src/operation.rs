@@ -61,7 +61,6 @@ impl fmt::Debug for Step {
 }
 
 /// An operation with everything that policy decides on.
-#[derive(Debug)]
 pub struct Operation {
     pub(crate) id: OperationId,
     pub(crate) kind: OperationKind,
@@ -139,6 +138,10 @@ impl Operation {
     pub(crate) fn durability(&self) -> Durability {
         let may_write = |fact: &Fact| Action::may_write(fact.action);
         // What is prepared is read by the target, and not run.
-        if self.kind != OperationKind::Prepare && self.facts.iter().any(may_write) { Durability::Fsync } else { Durability::PageCache }
+        if self.kind != OperationKind::Prepare && self.facts.iter().any(may_write) {
+            Durability::Fsync
+        } else {
+            Durability::PageCache
+        }
     }
 }

@@ -9,7 +9,6 @@ use crate::{Batch, Masked, OperationKind, Step, ports::Position};
 /// Proof that an operation was decided. It owns the bytes that it permits.
 ///
 /// Only [`crate::Session`] makes one, and only inside a [`Recorded`].
-#[derive(Debug)]
 pub struct Permit {
     pub(crate) operation: OperationId,
     pub(crate) kind: OperationKind,
@@ -50,14 +49,31 @@ impl Recorded<Permit> {
     /// Gives up the permit for its bytes, to be sent at once on a connection that is logged in as `line`.
     ///
     /// # Errors
-    /// The permit itself, if it is for another identity: nothing may be sent then.
+    /// The permit itself, if it is for another identity, or to prepare only: nothing may be sent then.
     pub fn release(self, line: Identity) -> Result<Released, Box<Self>> {
-        if self.inner.identity != line {
+        // Preparing is permitted where executing would have to be approved.
+        if self.inner.identity != line || self.inner.kind == OperationKind::Prepare {
             return Err(Box::new(self));
         }
+        Ok(self.give_up())
+    }
+
+    /// Gives up a permit to prepare for its bytes, to be prepared at once on a connection that is logged in as `line`,
+    /// and not to be executed.
+    ///
+    /// # Errors
+    /// The permit itself, if it is for another identity, or to do something else.
+    pub fn release_to_prepare(self, line: Identity) -> Result<Released, Box<Self>> {
+        if self.inner.identity != line || self.inner.kind != OperationKind::Prepare {
+            return Err(Box::new(self));
+        }
+        Ok(self.give_up())
+    }
+
+    fn give_up(self) -> Released {
         let step = self.inner.is_control.then(|| Step(self.inner.payload.clone()));
         let (in_flight, payload, binding) = self.inner.take_apart();
-        Ok(Released { payload, binding, step, in_flight })
+        Released { payload, binding, step, in_flight }
     }
 
     /// What to send first on the same connection, one after another, each answered without an error before the next.
@@ -87,7 +103,6 @@ impl Permit {
 }
 
 /// The bytes of a permit that was given up, and the operation that they began.
-#[derive(Debug)]
 pub struct Released {
     /// What to send.
     pub payload: Bytes,

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::Recorded;
 
 /// Whole protocol messages of a reply, as the target sent them.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Batch {
     pub(crate) bytes: Bytes,
     pub(crate) rows: u64,

@@ -106,22 +106,19 @@ impl<P: Ports> Session<P> {
     pub async fn admit(&mut self, operation: Operation) -> Result<Admission, Refusal> {
         let decision = self.ports.decider().decide(&self.facts, &operation.facts, &operation.context);
         let refusal = match &decision.verdict {
-            Verdict::Allow if operation.identity == Identity::Approved && self.approved.is_none() => {
-                Refusal::denied(Reason::ApprovalUsed, "there is no approved transaction that this belongs to")
-            }
-            Verdict::Allow if !decision.obligations.mask.is_empty() => unmaskable(),
-            Verdict::Allow => {
-                return self.record_intent(operation, decision, None).await.map(Admission::Permitted);
-            }
-            // Reading what people may approve is not running it.
-            Verdict::Hold(_) if operation.kind == OperationKind::Prepare => {
-                return self.record_intent(operation, decision, None).await.map(Admission::Permitted);
-            }
-            Verdict::Hold(hold) => {
+            Verdict::Deny(reason) => Refusal::denied(*reason, denial(*reason)),
+            // Reading what people may approve is not running it: to prepare it is permitted, like what policy allows.
+            Verdict::Hold(hold) if operation.kind != OperationKind::Prepare => {
                 let hold = hold.clone();
                 return Ok(Admission::Held(Holdable { operation, decision, hold }));
             }
-            Verdict::Deny(reason) => Refusal::denied(*reason, denial(*reason)),
+            Verdict::Allow | Verdict::Hold(_) if self.is_without_approval(operation.identity) => {
+                not_approved()
+            }
+            Verdict::Allow | Verdict::Hold(_) if !decision.obligations.mask.is_empty() => unmaskable(),
+            Verdict::Allow | Verdict::Hold(_) => {
+                return self.record_intent(operation, decision, None).await.map(Admission::Permitted);
+            }
         };
         self.record_refusal(&operation, &decision, None, refusal.reason).await?;
         Err(refusal.of(self.facts.session, operation.id))
@@ -167,7 +164,7 @@ impl<P: Ports> Session<P> {
     /// Policy is not asked: the alternative is to leave them open.
     ///
     /// # Errors
-    /// The refusal for the client, if it could not be recorded.
+    /// The refusal for the client, if it could not be recorded, or if it is for an approved transaction and there is none.
     pub async fn sync(&mut self, identity: Identity) -> Result<Recorded<Permit>, Refusal> {
         let operation = Operation {
             id: OperationId::generate(),
@@ -179,6 +176,12 @@ impl<P: Ports> Session<P> {
             context: OperationContext::default(),
             preamble: Vec::new(),
         };
+        if self.is_without_approval(identity) {
+            let refusal = not_approved();
+            let decision = undecided(Verdict::Deny(refusal.reason));
+            self.record_refusal(&operation, &decision, None, refusal.reason).await?;
+            return Err(refusal.of(self.facts.session, operation.id));
+        }
         self.record_intent(operation, undecided(Verdict::Allow), None).await
     }
 
@@ -268,6 +271,11 @@ impl<P: Ports> Session<P> {
         self.ports.authority().close_session(self.facts.session);
     }
 
+    /// Whether the identity is the approved one, and no approval has begun a transaction that is still open.
+    fn is_without_approval(&self, identity: Identity) -> bool {
+        identity == Identity::Approved && self.approved.is_none()
+    }
+
     pub(crate) async fn record_intent(
         &mut self,
         operation: Operation,
@@ -296,8 +304,17 @@ impl<P: Ports> Session<P> {
         };
         self.permitted = self.permitted.saturating_add(1);
         let obligations = decision.obligations;
-        let permit =
-            Permit { operation: id, kind, identity, preamble, payload, binding, is_control, approval, obligations };
+        let permit = Permit {
+            operation: id,
+            kind,
+            identity,
+            preamble,
+            payload,
+            binding,
+            is_control,
+            approval,
+            obligations,
+        };
         Ok(Recorded { inner: permit, position })
     }
 
@@ -363,6 +380,10 @@ fn connect() -> Operation {
 /// A decision where policy was not asked.
 fn undecided(verdict: Verdict) -> Decision {
     Decision { verdict, obligations: Obligations::default(), determining: Vec::new(), revision: "".into() }
+}
+
+fn not_approved() -> Refusal {
+    Refusal::denied(Reason::ApprovalUsed, "there is no approved transaction that this belongs to")
 }
 
 fn no_approval_for_connect() -> Refusal {

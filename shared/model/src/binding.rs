@@ -39,7 +39,8 @@ impl Binding {
 
     /// A statement that is to be prepared, with the types that the client declared for its parameters.
     pub fn declared(types: &[u32]) -> Self {
-        let parameter = |declared_type: &u32| Parameter { declared_type: *declared_type, ..Parameter::default() };
+        let parameter =
+            |declared_type: &u32| Parameter { declared_type: *declared_type, ..Parameter::default() };
         Self { parameters: types.iter().map(parameter).collect(), ..Self::default() }
     }
 
@@ -77,6 +78,9 @@ mod tests {
     #[test]
     fn debug_shows_no_value() {
         let parameter = Parameter { value: Some(Bytes::from_static(b"hunter2")), ..Parameter::default() };
-        assert!(!format!("{:?}", Binding { parameters: vec![parameter], ..Binding::default() }).contains("hunter2"));
+        assert!(
+            !format!("{:?}", Binding { parameters: vec![parameter], ..Binding::default() })
+                .contains("hunter2")
+        );
     }
 }

@@ -62,7 +62,7 @@ impl fmt::Debug for OperationDigest {
 }
 
 /// A PostgreSQL operation as it will be sent. Names of statements and portals are no part of it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct PostgresOperation<'a> {
     /// The text, byte for byte.
     pub text: &'a [u8],
@@ -76,6 +76,21 @@ pub struct PostgresOperation<'a> {
     pub settings: &'a [(String, String)],
     /// What is sent before it, in order.
     pub preamble: &'a [String],
+}
+
+impl fmt::Debug for PostgresOperation<'_> {
+    /// Where it runs and its size: what an agent sends is never logged.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { text, binding, search_path, role, settings, preamble } = self;
+        f.debug_struct("PostgresOperation")
+            .field("bytes", &text.len())
+            .field("binding", binding)
+            .field("search_path", search_path)
+            .field("role", role)
+            .field("settings", &settings.len())
+            .field("preamble", &preamble.len())
+            .finish()
+    }
 }
 
 /// What makes the operation of one session another one than the same text in another session.

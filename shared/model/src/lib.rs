@@ -16,8 +16,8 @@ mod resolution;
 mod secret;
 mod session;
 
-pub use binding::{Binding, Parameter};
 pub use approval::{ApprovalOutcome, ApprovalState};
+pub use binding::{Binding, Parameter};
 pub use decision::{Decision, Determining, Durability, Hold, Obligations, Requirement, Verdict};
 pub use digest::{Attachment, OperationDigest, OperationToSign, PostgresOperation};
 pub use fact::{Action, Fact, OperationContext, Resource};

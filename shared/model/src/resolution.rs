@@ -1,6 +1,6 @@
 //! What the names of a statement mean, as the edge that asked the catalog attests it.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 /// What a resolved name is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -68,7 +68,7 @@ pub struct ObjectVersion {
 }
 
 /// What an edge attests of a PostgreSQL operation: everything beside the text that decides what it will do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Resolution {
     /// Database of the connection that it will run on.
     pub database: Arc<str>,
@@ -87,4 +87,42 @@ pub struct Resolution {
     /// What goes before it on the connection that it will run on, in order: statements that were decided by
     /// themselves, such as BEGIN and savepoints.
     pub preamble: Vec<String>,
+}
+
+impl fmt::Debug for Resolution {
+    /// What it is of, and how much: neither values that were set nor statements are ever logged.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { database, role, search_path, settings, names, objects, in_transaction, preamble } = self;
+        f.debug_struct("Resolution")
+            .field("database", database)
+            .field("role", role)
+            .field("search_path", search_path)
+            .field("settings", &settings.len())
+            .field("names", names)
+            .field("objects", &objects.len())
+            .field("in_transaction", in_transaction)
+            .field("preamble", &preamble.len())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_neither_what_was_set_nor_what_goes_before() {
+        let resolution = Resolution {
+            database: "shop".into(),
+            role: "r".into(),
+            search_path: vec!["public".into()],
+            settings: vec![("app.key".into(), "hunter2".into())],
+            names: Vec::new(),
+            objects: Vec::new(),
+            in_transaction: true,
+            preamble: vec!["SET LOCAL app.key = 'hunter2'".into()],
+        };
+        let shown = format!("{resolution:?}");
+        assert!(shown.contains("shop") && !shown.contains("hunter2"), "{shown}");
+    }
 }

@@ -1,5 +1,5 @@
-//! `Debug` for messages that carry a bearer secret or a caller's statement: the name of the message and nothing that it
-//! holds.
+//! `Debug` for messages that carry a bearer secret, a caller's statement, what goes with it, or its digest: the name of
+//! the message and nothing that it holds.
 
 use std::fmt;
 
@@ -25,6 +25,13 @@ redacted_debug!(
     Card,
     BoundParameter,
     CardParameter,
+    Resolution,
+    Setting,
+    ApprovalOutcome,
+    SignedApprovalOutcome,
+    IntentFrame,
+    HoldFrame,
+    RefusalFrame,
 );
 
 #[cfg(test)]
@@ -58,5 +65,37 @@ mod tests {
         assert_eq!(format!("{parameter:?}"), "BoundParameter(redacted)");
         let parameter = v1::CardParameter { value: b"hunter2".to_vec(), ..v1::CardParameter::default() };
         assert_eq!(format!("{parameter:?}"), "CardParameter(redacted)");
+    }
+
+    #[test]
+    fn nor_is_what_goes_before_it_or_was_set() {
+        let setting = v1::Setting { name: "app.key".into(), value: "hunter2".into() };
+        assert_eq!(format!("{setting:?}"), "Setting(redacted)");
+        let preamble = vec!["SET LOCAL app.key = 'hunter2'".to_owned()];
+        let resolution = v1::Resolution { settings: vec![setting], preamble, ..v1::Resolution::default() };
+        assert_eq!(format!("{resolution:?}"), "Resolution(redacted)");
+    }
+
+    #[test]
+    fn nor_is_its_digest() {
+        let outcome = v1::ApprovalOutcome { digest: vec![171; 32], ..v1::ApprovalOutcome::default() };
+        assert_eq!(format!("{outcome:?}"), "ApprovalOutcome(redacted)");
+        let signed = v1::SignedApprovalOutcome { outcome: vec![171; 32], signature: Vec::new() };
+        let message = v1::ControlMessage { message: Some(v1::control_message::Message::Outcome(signed)) };
+        assert!(!format!("{message:?}").contains("171"));
+    }
+
+    #[test]
+    fn nor_is_its_record() {
+        let payload = b"hunter2".to_vec();
+        let (intent, hold, refusal) = (
+            v1::IntentFrame { payload: payload.clone(), ..v1::IntentFrame::default() },
+            v1::HoldFrame { payload: payload.clone(), ..v1::HoldFrame::default() },
+            v1::RefusalFrame { payload, ..v1::RefusalFrame::default() },
+        );
+        assert_eq!(
+            format!("{intent:?} {hold:?} {refusal:?}"),
+            "IntentFrame(redacted) HoldFrame(redacted) RefusalFrame(redacted)"
+        );
     }
 }

@@ -8,6 +8,7 @@ use std::{
 use countersign_model::{
     Attachment, Fact, Name, OperationDigest, OperationId, OperationToSign, Principal, SessionId,
 };
+use countersign_store::SessionRecord;
 use countersign_wire::{from_timestamp, to_timestamp, v1};
 use prost::Message as _;
 
@@ -38,6 +39,14 @@ impl Asked {
     /// The digest of exactly this, asked by this caller of this target.
     pub(super) fn digest_for(&self, principal: &Principal, target: &Name) -> OperationDigest {
         self.question.digest(principal, target, self.session, &self.pairs)
+    }
+
+    /// Whether the session is the one that asks, by the same caller of the same target.
+    pub(super) fn is_of(&self, session: &SessionRecord) -> bool {
+        let SessionRecord { id, principal, target, .. } = session;
+        self.session == *id
+            && self.principal == *principal
+            && self.digest_for(principal, target) == self.digest
     }
 
     /// Until when it may be used if it is approved at `now`.

@@ -59,7 +59,7 @@ impl Core {
     /// One approval, verified. One that was altered is ended: nothing that it says can be relied on.
     pub(super) async fn opened(&self, id: ApprovalId) -> Result<Opened, StoreError> {
         let record = self.parts.store.approval(id).await?;
-        match self.open(record.clone()) {
+        match self.open(record.clone()).await? {
             Ok(opened) => Ok(opened),
             Err(altered) => {
                 self.discard(record, ApprovalState::Cancelled).await?;
@@ -68,11 +68,17 @@ impl Core {
         }
     }
 
-    /// Verifies what the store holds.
-    pub(super) fn open(&self, record: ApprovalRecord) -> Result<Opened, Altered> {
+    /// Verifies what the store holds of an approval, and of the session that asks. The outer error is the store's.
+    pub(super) async fn open(&self, record: ApprovalRecord) -> Result<Result<Opened, Altered>, StoreError> {
         let id = record.id;
-        let opened = Opened::open(record, &self.parts.approvals_key, &self.parts.deployment_key.public());
-        opened.inspect_err(|altered| error!(approval = %id, "{altered}"))
+        let (key, public) = (&self.parts.approvals_key, self.parts.deployment_key.public());
+        let opened = match self.parts.store.session(record.session).await {
+            Ok(session) => Opened::open(record, session, key, &public),
+            // Sessions are never forgotten.
+            Err(StoreError::NotFound) => Err(Altered),
+            Err(error) => return Err(error),
+        };
+        Ok(opened.inspect_err(|altered| error!(approval = %id, "{altered}")))
     }
 
     /// Ends an approval without reading it. Its edge is not told: there is nothing left that could be signed.
@@ -109,8 +115,8 @@ impl Core {
         if after.record.state.is_final() {
             after.asked = None;
         }
-        self.announce(&after, moves);
         self.audit_step(&after, &next, moves, by).await?;
+        self.announce(&after, moves);
         Ok(after)
     }
 

@@ -12,6 +12,7 @@ use tracing::warn;
 
 use super::{
     ApprovalRefusal,
+    asked::Asked,
     change::{By, Next},
     opened::Opened,
     parsers::parse,
@@ -21,8 +22,8 @@ use crate::{Core, EdgeError, MintRefusal, core::to_its_end, in_force::InForce, s
 
 impl Core {
     /// Uses an approval up for an operation of an open session of this edge's attached process: of all calls one
-    /// succeeds. What was voted on is decided once more, by the policies of now. Dropping the future does not stop
-    /// it.
+    /// succeeds. What was voted on is held against the target and decided once more, by what is in force now. Dropping
+    /// the future does not stop it.
     ///
     /// # Errors
     /// [`ApprovalRefusal`]; the operation may not be sent then.
@@ -49,7 +50,7 @@ impl Core {
     ) -> Result<(), ApprovalRefusal> {
         let refused = ApprovalRefusal::Refused;
         let in_force = self.in_force.borrow().clone();
-        self.permitted(session, &in_force).map_err(refused)?;
+        let target = self.permitted(session, &in_force).map_err(refused)?;
         let opened = match self.opened(id).await {
             Err(StoreError::NotFound) => return Err(refused(Reason::ApprovalUsed)),
             opened => opened?,
@@ -63,8 +64,10 @@ impl Core {
             }
             Err(reason) => return Err(refused(reason)),
         }
-        if !self.still_wants_no_more(&opened, session, in_force).await? {
-            warn!(approval = %id, "policy changed since this was approved");
+        let suits = |asked: &Asked| self.suits(session, &asked.question, target, &in_force).is_ok();
+        let still_suits = opened.asked.as_ref().is_some_and(suits);
+        if !still_suits || !self.still_wants_no_more(&opened, session, in_force.clone()).await? {
+            warn!(approval = %id, "policy or the target changed since this was approved");
             self.end_approval(opened.record, ApprovalState::Superseded, by("policy changed")).await?;
             return Err(refused(Reason::PolicyChanged));
         }
@@ -133,7 +136,8 @@ impl Core {
     ) -> Result<(), MintRefusal> {
         let step = |opened: &Opened| {
             let record = &opened.record;
-            let its = record.session == session.id && record.operation == operation;
+            // What is minted for is what the caller of this holds of the session.
+            let its = opened.summary.is_of(session) && record.operation == operation;
             if !its || record.minted || opened.summary.sent_as() != Some(Identity::Approved) {
                 return Err(MintRefusal::refused(Reason::ApprovalUsed));
             }

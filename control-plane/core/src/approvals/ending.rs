@@ -85,8 +85,12 @@ impl Core {
         session: SessionId,
     ) -> Result<Vec<v1::SignedApprovalOutcome>, StoreError> {
         let records = self.parts.store.approvals_of(session).await?;
-        let opened = records.into_iter().filter_map(|record| self.open(record).ok());
-        Ok(opened.filter_map(|opened| opened.outcome).map(|(signed, _)| signed).collect())
+        let mut outcomes = Vec::new();
+        for record in records {
+            let outcome = self.open(record).await?.ok().and_then(|opened| opened.outcome);
+            outcomes.extend(outcome.map(|(signed, _)| signed));
+        }
+        Ok(outcomes)
     }
 
     /// Ends an approval, whatever state it is in; one that has ended stays as it is. One that was altered ends
@@ -118,7 +122,7 @@ impl Core {
         if !ends(record.state) {
             return Ok(());
         }
-        if self.open(record.clone()).is_err() {
+        if self.open(record.clone()).await?.is_err() {
             return self.discard(record, state).await;
         }
         let step =

@@ -1,7 +1,6 @@
 //! An approval as approvers see it.
 
 use countersign_model::{Binding, Parameter};
-use countersign_store::StoreError;
 use countersign_wire::{to_timestamp, v1};
 
 use super::{asked::Asked, opened::Opened, question::Question};
@@ -9,9 +8,8 @@ use crate::{Core, approvals::opened::fingerprint, sessions};
 
 impl Core {
     /// The message; the card is in it while it is not final.
-    pub(super) async fn approval_message(&self, opened: &Opened) -> Result<v1::Approval, StoreError> {
-        let Opened { record, summary, asked, votes, .. } = opened;
-        let session = self.parts.store.session(record.session).await?;
+    pub(super) fn approval_message(&self, opened: &Opened) -> v1::Approval {
+        let Opened { record, session, summary, asked, votes, .. } = opened;
         let fingerprint = match opened.digest() {
             Some(digest) => fingerprint(record.id, &digest, &self.parts.approvals_key),
             None => record.fingerprint.clone(),
@@ -19,13 +17,13 @@ impl Core {
         let requirements = summary.requirements.iter();
         let requirements =
             requirements.map(|need| v1::Requirement { given: opened.given(need), ..need.clone() });
-        Ok(v1::Approval {
+        v1::Approval {
             id: record.id.to_string(),
             state: v1::ApprovalState::from(record.state).into(),
-            session: Some(sessions::message(&session)),
+            session: Some(sessions::message(session)),
             operation_id: record.operation.to_string(),
             fingerprint,
-            card: asked.as_ref().map(|asked| card(asked, record.edge.as_str())),
+            card: asked.as_ref().map(|asked| card(asked, session.edge.as_str())),
             requirements: requirements.collect(),
             votes: votes.iter().map(vote).collect(),
             created_at: Some(to_timestamp(record.created_at)),
@@ -37,7 +35,7 @@ impl Core {
             policies: summary.policies.clone(),
             policy_revision: summary.revision.clone(),
             version: record.version,
-        })
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use countersign_model::{ApprovalId, ApprovalOutcome, ApprovalState, OperationDigest};
 use countersign_pki::{ApprovalsKey, Domain, SealError, verify};
-use countersign_store::{ApprovalRecord, VoteRecord};
+use countersign_store::{ApprovalRecord, SessionRecord, VoteRecord};
 use countersign_wire::v1;
 use prost::Message as _;
 
@@ -28,6 +28,8 @@ pub(super) struct Altered;
 #[derive(Debug)]
 pub(super) struct Opened {
     pub(super) record: ApprovalRecord,
+    /// The session that asks, as it was when it asked, but for its end.
+    pub(super) session: SessionRecord,
     pub(super) summary: Summary,
     /// What is asked; `None` once it is final.
     pub(super) asked: Option<Asked>,
@@ -38,9 +40,10 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    /// Verifies all of a record: by the key for approvals, and by the deployment's public key.
+    /// Verifies all of a record and of its session: by the key for approvals, and by the deployment's public key.
     pub(super) fn open(
         record: ApprovalRecord,
+        session: SessionRecord,
         key: &ApprovalsKey,
         public: &[u8; 32],
     ) -> Result<Self, Altered> {
@@ -51,6 +54,9 @@ impl Opened {
             None => return Err(Altered),
             Some(sealed) => Some(open_asked(&record, key, sealed).ok_or(Altered)?),
         };
+        if !summary.is_of(&session) || asked.as_ref().is_some_and(|asked| !asked.is_of(&session)) {
+            return Err(Altered);
+        }
         let outcome = match &record.outcome {
             _ if record.state == ApprovalState::Pending => None,
             None => None,
@@ -66,7 +72,7 @@ impl Opened {
         {
             return Err(Altered);
         }
-        let mut opened = Self { record, summary, asked, outcome, votes: Vec::new() };
+        let mut opened = Self { record, session, summary, asked, outcome, votes: Vec::new() };
         opened.votes = opened.votes_of_ours(key);
         Ok(opened)
     }

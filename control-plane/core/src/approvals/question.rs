@@ -2,8 +2,8 @@
 
 use countersign_model::{Binding, Fact, Identity, OperationContext, Reason, Resolution};
 use countersign_sql::{
-    Analysis, Inquiry, Limits, Refused, SearchPath, SettingChange, SettingUse, Sight, Statement, TransactionControl,
-    analyse, context,
+    Analysis, Inquiry, Limits, Refused, SearchPath, SettingChange, SettingUse, Sight, Statement,
+    TransactionControl, analyse, context,
 };
 use countersign_wire::v1;
 

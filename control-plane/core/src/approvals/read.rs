@@ -40,7 +40,7 @@ impl Core {
         let id: ApprovalId = id.parse().map_err(|_| ApprovalError::NotFound)?;
         let opened = self.opened(id).await?;
         if caller.sees(&opened.summary) {
-            Ok(self.approval_message(&opened).await?)
+            Ok(self.approval_message(&opened))
         } else {
             Err(ApprovalError::NotFound)
         }
@@ -67,11 +67,11 @@ impl Core {
             for record in page.items {
                 before = Some(record.id);
                 // What was altered says nothing that could be shown; the log has it.
-                let Ok(opened) = self.open(record) else { continue };
+                let Ok(opened) = self.open(record).await? else { continue };
                 if !caller.sees(&opened.summary) {
                     continue;
                 }
-                let message = self.approval_message(&opened).await?;
+                let message = self.approval_message(&opened);
                 bytes += message.encoded_len();
                 approvals.push(message);
                 if approvals.len() >= limit || bytes > MAX_PAGE_BYTES {
@@ -110,13 +110,11 @@ impl Core {
                 Ok::<_, RevokeError>(cancels.then(|| Next::state(ApprovalState::Cancelled)))
             };
             let opened = core.change(id, By { actor: &actor, why: "revoked" }, step).await?;
-            let revocation = if opened.record.state == ApprovalState::Consumed {
-                let session = core.parts.store.session(opened.record.session).await?;
-                Some(core.cut(&[session], "approval revoked").await?)
-            } else {
-                None
-            };
-            Ok((core.approval_message(&opened).await?, revocation))
+            if opened.record.state != ApprovalState::Consumed {
+                return Ok((core.approval_message(&opened), None));
+            }
+            let revocation = core.cut(&[opened.session], "approval revoked").await?;
+            Ok((core.approval_message(&core.opened(id).await?), Some(revocation)))
         })
         .await
     }

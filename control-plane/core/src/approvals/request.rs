@@ -97,8 +97,8 @@ impl Core {
             Err(StoreError::Conflict) => return Err(ApprovalRefusal::Refused(Reason::OverLimit)),
             created => created?,
         }
-        let _ = self.approval_changes.send(id);
         self.audit_request(session, operation, id, &summary).await?;
+        let _ = self.approval_changes.send(id);
         // Closed meanwhile, its approvals were ended before this one was there.
         if self.parts.store.session(session.id).await?.closed_at.is_some() {
             self.cancel_approvals_of(session).await?;
@@ -120,15 +120,7 @@ impl Core {
     ) -> Result<Held, ApprovalRefusal> {
         let refused = ApprovalRefusal::Refused;
         let target = self.permitted(session, in_force).map_err(refused)?;
-        let identity = approved_as(target).filter(|identity| *identity == question.identity);
-        let identity = identity.ok_or(refused(Reason::ApprovalUnavailable))?;
-        let agent = in_force.agent(&session.principal);
-        let of = (&session.target, target);
-        let registration = registration(in_force, self.deployment(), of, identity, agent.as_ref());
-        let registration = registration.ok_or(refused(Reason::ApprovalUnavailable))?;
-        if !question.is_on(target, registration.login_role) {
-            return Err(refused(Reason::PolicyChanged));
-        }
+        self.suits(session, &question, target, in_force).map_err(refused)?;
         let (pending, use_ttl) =
             (time(target.pending_ttl, DEFAULT_PENDING), time(target.use_ttl, DEFAULT_USE));
         let (question, facts, decision) = self.decide(session, question, in_force).await?;
@@ -140,6 +132,23 @@ impl Core {
             // The edge holds what is allowed here: it has other policies.
             Verdict::Allow => Err(refused(Reason::PolicyChanged)),
         }
+    }
+
+    /// Whether the question is about what the session's target runs approved operations as now, and where.
+    pub(super) fn suits(
+        &self,
+        session: &SessionRecord,
+        question: &Question,
+        target: &v1::TargetSpec,
+        in_force: &InForce,
+    ) -> Result<(), Reason> {
+        let identity = approved_as(target).filter(|identity| *identity == question.identity);
+        let identity = identity.ok_or(Reason::ApprovalUnavailable)?;
+        let agent = in_force.agent(&session.principal);
+        let of = (&session.target, target);
+        let registration = registration(in_force, self.deployment(), of, identity, agent.as_ref());
+        let registration = registration.ok_or(Reason::ApprovalUnavailable)?;
+        if question.is_on(target, registration.login_role) { Ok(()) } else { Err(Reason::PolicyChanged) }
     }
 
     /// Reads the statement and decides it, on a thread for that.
@@ -229,7 +238,7 @@ fn asked(
     expires_at: SystemTime,
 ) -> (Asked, Summary) {
     let Held { question, facts, hold, decision, use_ttl, .. } = held;
-    let summary = Summary::new(&facts, &hold, &decision, question.identity);
+    let summary = Summary::new(session, &facts, &hold, &decision, question.identity);
     let digest = question.digest(&session.principal, &session.target, session.id, &hold.pairs);
     let asked = Asked {
         question,

@@ -3,8 +3,11 @@
 use countersign_model::{ApprovalId, Decision, Fact, Hold, Identity, OperationId, SessionId};
 use countersign_pki::ApprovalsKey;
 use countersign_recording::RecordedFact;
+use countersign_store::SessionRecord;
 use countersign_wire::v1;
 use prost::Message as _;
+
+use crate::sessions;
 
 const PURPOSE: &str = "approval-summary";
 
@@ -26,6 +29,9 @@ pub(super) struct Summary {
     pub(super) requirements: Vec<v1::Requirement>,
     #[prost(enumeration = "v1::Identity", tag = "6")]
     identity: i32,
+    /// The session as it was opened: who asks, of which target, in which zone, through which edge.
+    #[prost(message, optional, tag = "7")]
+    session: Option<v1::Session>,
 }
 
 /// The same as it lies in the store.
@@ -46,7 +52,13 @@ pub(super) struct Ids {
 }
 
 impl Summary {
-    pub(super) fn new(facts: &[Fact], hold: &Hold, decision: &Decision, identity: Identity) -> Self {
+    pub(super) fn new(
+        session: &SessionRecord,
+        facts: &[Fact],
+        hold: &Hold,
+        decision: &Decision,
+        identity: Identity,
+    ) -> Self {
         Self {
             facts: facts.iter().map(in_words).collect(),
             held: hold.pairs.iter().map(in_words).collect(),
@@ -58,7 +70,13 @@ impl Summary {
                 .map(|need| v1::Requirement { group: need.group.to_string(), quorum: need.quorum, given: 0 })
                 .collect(),
             identity: v1::Identity::from(identity).into(),
+            session: Some(as_opened(session)),
         }
+    }
+
+    /// Whether it was asked in this session, and the session is what it was then, but for its end.
+    pub(super) fn is_of(&self, session: &SessionRecord) -> bool {
+        self.session == Some(as_opened(session))
     }
 
     /// The identity that the operation is sent as.
@@ -89,6 +107,15 @@ impl Summary {
 fn with_parts<T>(ids: Ids, summary: &[u8], work: impl FnOnce(&[&[u8]]) -> T) -> T {
     let Ids { approval, session, operation } = ids;
     work(&[approval.as_bytes(), session.as_bytes(), operation.as_bytes(), summary])
+}
+
+fn as_opened(session: &SessionRecord) -> v1::Session {
+    v1::Session {
+        closed_at: None,
+        state: v1::SessionState::Open.into(),
+        closed_because: String::new(),
+        ..sessions::message(session)
+    }
 }
 
 fn in_words(fact: &Fact) -> v1::RecordedFact {

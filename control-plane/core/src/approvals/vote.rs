@@ -67,7 +67,7 @@ impl Core {
                 let record = core.parts.store.approval(id).await?;
                 core.expire(record, ApprovalState::Pending).await?;
             }
-            Ok(core.approval_message(&voted?).await?)
+            Ok(core.approval_message(&voted?))
         })
         .await
     }

@@ -85,7 +85,7 @@ impl Watching {
 
     async fn look_up(&mut self, id: ApprovalId) -> Result<Option<v1::Approval>, StoreError> {
         let record = self.core.parts.store.approval(id).await?;
-        let Ok(opened) = self.core.open(record) else { return Ok(None) };
+        let Ok(opened) = self.core.open(record).await? else { return Ok(None) };
         let version = opened.record.version;
         let is_shown = self.shown.get(&id).is_some_and(|shown| *shown >= version);
         if is_shown || !self.caller.sees(&opened.summary) {
@@ -96,6 +96,6 @@ impl Watching {
         } else {
             self.shown.insert(id, version);
         }
-        Ok(Some(self.core.approval_message(&opened).await?))
+        Ok(Some(self.core.approval_message(&opened)))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use countersign_model::{Principal, SessionFacts};
+use countersign_model::SessionFacts;
 use countersign_store::SessionRecord;
 use countersign_wire::{to_timestamp, v1};
 
@@ -32,14 +32,13 @@ pub(crate) fn message(session: &SessionRecord) -> v1::Session {
     }
 }
 
-/// As policy sees it now: under the name that the caller has in what is in force, which is not always the one that it
-/// had when the session was opened.
+/// As policy sees it now: with the caller as it is known in what is in force, which is not always as it was known when
+/// the session was opened.
 pub(crate) fn facts(session: &SessionRecord, in_force: &InForce) -> SessionFacts {
-    let agent = in_force.agent(&session.principal);
     SessionFacts {
         session: session.id,
         recording: session.recording,
-        principal: Arc::new(Principal { agent, ..session.principal.clone() }),
+        principal: Arc::new(in_force.known(session.principal.clone())),
         token_id: session.token_id.as_str().into(),
         zone: session.zone.clone(),
         target: session.target.clone(),

@@ -20,7 +20,7 @@ impl Scene {
     }
 
     /// Whether it is used in spite of what was done to it; by then it has ended.
-    async fn is_used(&self, approval: &v1::Approval) -> bool {
+    pub(super) async fn is_used(&self, approval: &v1::Approval) -> bool {
         let request = v1::ConsumeApprovalRequest {
             session_id: self.session.id.clone(),
             approval_id: approval.id.clone(),

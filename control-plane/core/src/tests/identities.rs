@@ -72,6 +72,7 @@ async fn an_agents_registration_is_no_targets_and_its_owners_are_people() {
         other => panic!("{other:?}"),
     };
     assert!(invalid(agent(|a| a.app_id = APPROVED.to_uppercase()).await).contains("target shop"));
+    assert!(invalid(agent(|a| a.app_id = CLIENT.to_uppercase()).await).contains("sign in"));
     assert!(invalid(agent(|a| a.owners = vec!["dana".into()]).await).contains("GUID"));
     assert!(invalid(agent(|a| a.owners = vec![READER.into(); 17]).await).contains("16"));
     agent(|a| a.owners = vec![READER.to_uppercase(); 16]).await.unwrap();

@@ -28,16 +28,17 @@ async fn a_join_token_serves_once_for_its_zone_and_for_a_while() {
 }
 
 #[tokio::test]
-async fn renewal_keeps_zone_and_name_and_needs_the_newest_key() {
+async fn renewal_keeps_zone_and_name_and_key() {
     let bench = Bench::furnished(false).await;
     let edge = bench.edge("dev", "edge-1").await;
     let renewed = bench.core.renew(&edge.peer, &edge.key.csr_der().unwrap()).await.unwrap();
     let identity = EdgeIdentity::from_certificate_der(&renewed[0]).unwrap();
     assert_eq!((identity.zone.as_str(), identity.name.as_str()), ("dev", "edge-1"));
-    let next = EdgeKey::generate().unwrap();
-    bench.core.renew(&edge.peer, &next.csr_der().unwrap()).await.unwrap();
-    let old = bench.core.renew(&edge.peer, &edge.key.csr_der().unwrap()).await;
-    assert!(matches!(old, Err(EdgeError::NotEnrolled)), "{old:?}");
+    let thief = EdgeKey::generate().unwrap();
+    let other = bench.core.renew(&edge.peer, &thief.csr_der().unwrap()).await;
+    assert!(matches!(other, Err(EdgeError::Malformed(_))), "{other:?}");
+    bench.core.renew(&edge.peer, &edge.key.csr_der().unwrap()).await.unwrap();
+    assert_eq!(bench.audited("edge.renewed").await, 2);
     for stranger in [
         EdgeIdentity { zone: "prod".parse().unwrap(), ..edge.peer.clone() },
         EdgeIdentity { name: "edge-2".parse().unwrap(), ..edge.peer.clone() },

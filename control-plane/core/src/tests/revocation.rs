@@ -154,6 +154,34 @@ async fn an_agent_that_is_deleted_loses_its_sessions() {
 }
 
 #[tokio::test]
+async fn an_agent_that_is_deleted_loses_what_people_opened_through_it() {
+    let scene = Scene::set().await;
+    let (bench, edge) = (&scene.bench, &scene.edge);
+    let admin = bench.admin().await;
+    bench.core.delete(&admin, "Agent", "reader").await.unwrap();
+    let token = format!("gateway/user-by-agent/{DANA}/u-2/7200/x");
+    let before = edge.open(bench, &token, "shop").await.unwrap();
+    assert_eq!(before.principal.as_ref().unwrap().kind(), v1::PrincipalKind::User, "an ordinary application");
+    let mint = async || {
+        let operation = OperationId::generate().to_string();
+        bench.core.mint_credential(&edge.peer, &before.id, Identity::Standing, &operation, "").await
+    };
+    assert!(matches!(mint().await, Err(MintRefusal::Refused { reason: Reason::NotPermitted, .. })));
+    bench.apply(reader()).await.unwrap();
+    mint().await.unwrap();
+    let through = edge.open(bench, &token, "shop").await.unwrap();
+    let own = edge.open(bench, &format!("gateway/user/{DANA}/u-3/7200/x"), "shop").await.unwrap();
+    bench.core.delete(&admin, "Agent", "reader").await.unwrap();
+    for (session, state) in [
+        (&before, v1::SessionState::Closed),
+        (&through, v1::SessionState::Closed),
+        (&own, v1::SessionState::Open),
+    ] {
+        assert_eq!(bench.core.get_session(&session.id).await.unwrap().state(), state);
+    }
+}
+
+#[tokio::test]
 async fn a_deleted_edge_confirms_before_it_is_cut() {
     let scene = Scene::set().await;
     let attached = scene.edge.attach(&scene.bench).await;

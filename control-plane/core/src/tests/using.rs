@@ -87,6 +87,45 @@ async fn policy_that_changed_voids_an_approval() {
 }
 
 #[tokio::test]
+async fn a_target_that_changed_voids_an_approval() {
+    type Change = fn(&mut v1::TargetSpec);
+    let changes: [(Change, bool); 6] = [
+        (|shop| shop.approved.as_mut().unwrap().login_role = "shop_owner".into(), true),
+        (|shop| shop.postgres.as_mut().unwrap().database = "archive".into(), true),
+        (|shop| shop.postgres.as_mut().unwrap().search_path = "private".into(), true),
+        (|shop| (shop.approved, shop.approved_on) = (None, v1::ApprovedOn::SameConnection.into()), true),
+        (|shop| shop.approved = None, true),
+        (|shop| shop.standing.as_mut().unwrap().login_role = "shop_guest".into(), false),
+    ];
+    for (at, (change, voided)) in changes.into_iter().enumerate() {
+        let scene = Scene::set().await;
+        let mut attached = scene.edge.attach(&scene.bench).await;
+        let approval = scene.approved().await;
+        assert_eq!(outcome(&mut attached, &scene.bench).await.state, ApprovalState::Approved);
+        let mut changed = shop_spec();
+        change(&mut changed);
+        scene.bench.apply(resource("Target", "shop", Spec::Target(changed))).await.unwrap();
+        let used = scene.consume(&approval).await;
+        assert_eq!(used, if voided { Err(Reason::PolicyChanged) } else { Ok(()) }, "{at}");
+        let state = outcome(&mut attached, &scene.bench).await.state;
+        assert_eq!(state, if voided { ApprovalState::Superseded } else { ApprovalState::Consumed }, "{at}");
+    }
+}
+
+#[tokio::test]
+async fn an_edge_hears_of_a_change_once_it_is_audited() {
+    let scene = Scene::set().await;
+    let mut attached = scene.edge.attach(&scene.bench).await;
+    let approval = scene.asked().await;
+    let heard = async {
+        outcome(&mut attached, &scene.bench).await;
+        scene.bench.audited("approval.approved").await
+    };
+    let (voted, audited) = tokio::join!(scene.vote(DANA, "dba", &approval), heard);
+    assert_eq!((voted.unwrap().state(), audited), (v1::ApprovalState::Approved, 1));
+}
+
+#[tokio::test]
 async fn an_approval_expires() {
     let scene = Scene::set().await;
     let mut attached = scene.edge.attach(&scene.bench).await;

@@ -78,6 +78,29 @@ async fn only_people_vote_and_only_those_who_are_asked() {
 }
 
 #[tokio::test]
+async fn a_person_through_an_agents_application_is_that_agent() {
+    let scene = Scene::set().await;
+    scene.bench.apply(owned_by(&[OMAR])).await.unwrap();
+    let approval = scene.asked().await;
+    let by_agent = scene.bench.caller("user-by-agent", DANA, "dba,countersign.admin").await;
+    assert_eq!(by_agent.admin(), Err(NoAdmin::ActsForAnother));
+    let voted = scene.vote_as(&by_agent, &approval, true).await;
+    assert!(matches!(voted, Err(ApprovalError::NotFound)), "{voted:?}");
+    let seen = scene.bench.core.get_approval(&by_agent, &approval.id).await;
+    assert!(matches!(seen, Err(ApprovalError::NotFound)), "{seen:?}");
+
+    let token = format!("gateway/user-by-agent/{DANA}/u-7/7200/dba");
+    let session = scene.edge.open(&scene.bench, &token, "shop").await.unwrap();
+    let principal = session.principal.clone().unwrap();
+    assert_eq!((principal.kind(), principal.agent.as_str()), (v1::PrincipalKind::AgentForUser, "reader"));
+    let scene = Scene { session, ..scene };
+    let approval = scene.asked().await;
+    assert_eq!(refused(scene.vote(OMAR, "dba", &approval).await), VoteRefused::Own, "the agent's owner");
+    assert_eq!(refused(scene.vote(DANA, "dba", &approval).await), VoteRefused::Own, "the person behind");
+    scene.vote(STANDING, "dba", &approval).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_token_alone_votes_only_where_the_deployment_says_so() {
     let bench = Bench::set_to(|settings| settings.allow_token_votes = false).await.furnish().await;
     let scene = Scene::on(bench, HOLD).await;

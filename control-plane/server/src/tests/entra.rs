@@ -28,6 +28,8 @@ use crate::{
 };
 
 pub(super) const TENANT: &str = "11111111-1111-4111-8111-111111111111";
+/// The application that people sign in with.
+const CLIENT: &str = "77777777-7777-4777-8777-777777777777";
 pub(super) const MINTED: &str = "an-opaque-minted-token";
 
 pub(super) struct FakeEntra {
@@ -76,12 +78,13 @@ impl FakeEntra {
         Self { base, ca_file: folder.path().join("ca.pem"), forms, key, _folder: folder, _drain: drain }
     }
 
-    /// A token that is good for an hour.
+    /// A token that is good for an hour. An app calls by itself, and people by the same application.
     pub(super) fn token(&self, audience: &str, idtyp: &str, object_id: &str, roles: &[&str]) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let application = if idtyp == "app" { object_id } else { CLIENT };
         self.sign(&json!({
             "aud": audience, "iss": format!("{}/{TENANT}/v2.0", self.base), "tid": TENANT, "oid": object_id,
-            "azp": object_id, "idtyp": idtyp, "roles": roles, "ver": "2.0", "uti": format!("u-{now}"),
+            "azp": application, "idtyp": idtyp, "roles": roles, "ver": "2.0", "uti": format!("u-{now}"),
             "iat": now, "nbf": now, "exp": now + 3600,
         }))
     }

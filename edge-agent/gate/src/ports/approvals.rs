@@ -7,12 +7,12 @@ use std::{
 
 use bytes::Bytes;
 use countersign_model::{
-    ApprovalId, ApprovalOutcome, Attachment, Binding, Identity, OperationId, Refusal, Resolution, SessionFacts,
-    SessionId,
+    ApprovalId, ApprovalOutcome, Attachment, Binding, Identity, OperationId, Refusal, Resolution,
+    SessionFacts, SessionId,
 };
 
 /// What people are asked: the bytes that would be sent, and what is attested beside them.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Question<'a> {
     /// The operation.
     pub operation: OperationId,

@@ -97,6 +97,52 @@ async fn a_permit_of_one_identity_is_not_released_to_a_line_of_another() {
 }
 
 #[tokio::test]
+async fn what_is_held_may_be_prepared_and_not_executed_by_that() {
+    let (world, mut session) = session().await;
+    *world.verdict.borrow_mut() = held_for("dba", 1);
+    let prepare = || query(Action::PostgresDelete).to_prepare(&[23, 0]);
+    let permit = permitted(&mut session, prepare()).await.expect("permitted");
+    assert_eq!(world.log(), ["intent prepare PageCache"]);
+    assert_eq!(
+        permit.statement().map(|(text, types)| (text.as_ref(), types)),
+        Some((&b"select 1"[..], vec![23]))
+    );
+    let permit = permit.release(Identity::Standing).expect_err("to prepare only");
+    let permit = permit.release_to_prepare(Identity::Metadata).expect_err("another identity");
+    let released = permit.release_to_prepare(Identity::Standing).expect("to prepare");
+    assert_eq!(released.in_flight.kind(), OperationKind::Prepare);
+    *world.verdict.borrow_mut() = Verdict::Allow;
+    let permit = permitted(&mut session, query(Action::PostgresDelete)).await.expect("permitted");
+    assert!(
+        permit.release_to_prepare(Identity::Standing).is_err(),
+        "what is decided to run is not what is prepared"
+    );
+
+    for (verdict, reason) in
+        [(held_for("dba", 1), Reason::Unmaskable), (Verdict::Deny(Reason::Forbidden), Reason::Forbidden)]
+    {
+        *world.verdict.borrow_mut() = verdict;
+        *world.mask.borrow_mut() = vec!["email".into()];
+        assert_eq!(session.admit(prepare()).await.expect_err("refused").reason, reason);
+    }
+}
+
+#[tokio::test]
+async fn without_an_approved_transaction_nothing_is_prepared_or_ended_in_one() {
+    let (world, mut session) = session().await;
+    for verdict in [Verdict::Allow, held_for("dba", 1)] {
+        *world.verdict.borrow_mut() = verdict;
+        let prepare = query(Action::PostgresUpdate).to_prepare(&[]).on_approved();
+        assert_eq!(session.admit(prepare).await.expect_err("refused").reason, Reason::ApprovalUsed);
+    }
+    assert_eq!(session.sync(Identity::Approved).await.expect_err("refused").reason, Reason::ApprovalUsed);
+    assert_eq!(world.log(), vec!["refusal approval_used PageCache"; 3]);
+    let permit = session.sync(Identity::Standing).await.expect("permitted");
+    let permit = permit.release(Identity::Approved).expect_err("standing only");
+    assert!(permit.release(Identity::Standing).is_ok());
+}
+
+#[tokio::test]
 async fn a_credential_of_another_identity_than_the_permits_is_refused() {
     let (_world, mut session) = session().await;
     let permit = session.catalog("select 1").await.expect("permitted");

@@ -11,6 +11,7 @@ fn forge() -> Permit {
         identity: Identity::Standing,
         preamble: Vec::new(),
         payload: Bytes::from_static(b"drop table customers"),
+        binding: None,
         is_control: false,
         approval: Some(ApprovalId::generate()),
         obligations: Obligations::default(),

@@ -202,14 +202,7 @@ fn nothing_else(operation: OperationToSign<'_>) {
         operation,
         attached: _,
     } = operation;
-    let PostgresOperation {
-        text: _,
-        binding,
-        search_path: _,
-        role: _,
-        settings: _,
-        preamble: _,
-    } = operation;
+    let PostgresOperation { text: _, binding, search_path: _, role: _, settings: _, preamble: _ } = operation;
     let Binding { parameters: _, result_formats: _, row_limit: _ } = binding;
 }
 
@@ -327,4 +320,19 @@ fn debug_shows_nothing_and_every_byte_is_compared() {
         other[at] ^= 1;
         assert_ne!(OperationDigest::from_bytes(other), digest);
     }
+}
+
+#[test]
+fn debug_shows_neither_statements_nor_what_was_set() {
+    let operation = Operation {
+        text: b"select 'hunter2'".to_vec(),
+        settings: vec![("app.key".into(), "hunter2".into())],
+        preamble: vec!["SET LOCAL app.key = 'hunter2'".into()],
+        ..whole()
+    };
+    let Operation { text, binding, search_path, role, settings, preamble, .. } = &operation;
+    let shown = format!("{:?}", PostgresOperation { text, binding, search_path, role, settings, preamble });
+    let hides =
+        |shown: &str| !shown.contains("hunter2") && !shown.contains(&format!("{:?}", b"hunter2")[1..20]);
+    assert!(shown.contains("bytes: 16") && hides(&shown), "{shown}");
 }

@@ -87,7 +87,8 @@ async fn an_approved_operation_is_recorded_used_up_and_sent_in_this_order() {
     let credential = session.redeem(&permit).await.expect("minted");
     assert_eq!(credential.identity(), Identity::Approved);
     let permit = permit.release(Identity::Standing).expect_err("approved only");
-    let Released { payload, binding: _, step, in_flight } = permit.release(Identity::Approved).expect("its own line");
+    let Released { payload, binding: _, step, in_flight } =
+        permit.release(Identity::Approved).expect("its own line");
     assert_eq!((payload, step), (Bytes::from_static(b"delete from orders"), None));
     let nothing = in_flight.mask(Batch::default()).expect("no masks");
     session.finish(in_flight, nothing, &Completion::default()).await.expect("recorded");

@@ -31,6 +31,30 @@ pub(crate) struct Arrival {
     pub(crate) token: Secret,
 }
 
+/// Who came to have something cancelled, and waits for the end of the connection.
+pub(crate) enum Asker {
+    /// In the clear, as most clients ask.
+    Plain(TcpStream),
+    /// Within TLS.
+    Secure(Box<Client>),
+}
+
+impl Asker {
+    /// Ends the connection, which is the answer.
+    pub(crate) async fn dismiss(self) {
+        match self {
+            Self::Plain(mut tcp) => drop(tcp.shutdown().await),
+            Self::Secure(client) => client.close(BytesMut::new()).await,
+        }
+    }
+}
+
+impl std::fmt::Debug for Asker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Asker")
+    }
+}
+
 /// The client went, or was told why it has to.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Departed {
@@ -39,7 +63,7 @@ pub(crate) enum Departed {
     Left,
     /// It came to have a session's operation cancelled, and wants no answer.
     #[error("the client wants something cancelled")]
-    Cancels(CancelKey),
+    Cancels(CancelKey, Asker),
     /// The connection broke.
     #[error("the connection failed: {0}")]
     Io(#[from] io::Error),
@@ -70,7 +94,7 @@ pub(crate) async fn arrive(
     let mut client = Client::new(stream, limits.max_query);
     let packet = match client.opening().await {
         Ok(Opening::Startup(packet)) => packet,
-        Ok(Opening::Cancel(key)) => return Err(Departed::Cancels(key)),
+        Ok(Opening::Cancel(key)) => return Err(Departed::Cancels(key, Asker::Secure(Box::new(client)))),
         Ok(Opening::Tls | Opening::GssEncryption) => return Err(malformed(client, Malformed::Type).await),
         Err(ClientError::Malformed(error)) => return Err(malformed(client, error).await),
         Err(error) => return Err(error.into()),
@@ -112,7 +136,7 @@ async fn ask_for_tls(mut tcp: TcpStream) -> Result<TcpStream, Departed> {
             }
             Opening::GssEncryption => tcp.write_all(b"N").await?,
             // In the clear, as most clients send it: the key is worth nothing but this one request.
-            Opening::Cancel(key) => return Err(Departed::Cancels(key)),
+            Opening::Cancel(key) => return Err(Departed::Cancels(key, Asker::Plain(tcp))),
             Opening::Startup(_) => return tell_plainly(tcp, "28000", "connections have to use TLS").await,
         }
     }

@@ -1,19 +1,43 @@
-//! PostgreSQL's requests to cancel: they come on connections of their own, with a key, and are never answered.
+//! PostgreSQL's requests to cancel: they come on connections of their own, with a key, and are never answered but by
+//! the end of that connection, which says that the request has reached what it was for.
 
 use std::{
     collections::HashMap,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use tokio::sync::Notify;
+use tokio::{
+    sync::{Notify, watch},
+    time::timeout,
+};
 use uuid::Uuid;
 
 use crate::codec::startup::CancelKey;
 
+/// How long a request may take until it has reached what it was for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// The sessions of an edge by the key that each gave to its client. Shared by all connections of the edge.
 #[derive(Default)]
-pub struct Cancels(Mutex<HashMap<CancelKey, Arc<Notify>>>);
+pub struct Cancels(Mutex<HashMap<CancelKey, Arc<Requests>>>);
+
+/// The requests for one session.
+struct Requests {
+    wanted: Notify,
+    /// What the session is doing.
+    at: watch::Sender<At>,
+}
+
+/// What a session is doing, as far as requests to cancel are concerned.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct At {
+    /// It deals with something that the client asked for.
+    busy: bool,
+    /// Requests that have reached what they were for.
+    reached: u64,
+}
 
 impl fmt::Debug for Cancels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -24,26 +48,33 @@ impl fmt::Debug for Cancels {
 impl Cancels {
     /// A key for a session, which counts until what is returned is dropped.
     pub(crate) fn register(self: &Arc<Self>) -> Cancellable {
-        let cancelled = Arc::<Notify>::default();
+        let requests = Arc::new(Requests { wanted: Notify::new(), at: watch::Sender::default() });
         let mut table = self.table();
         loop {
             let key = random_key();
             if let std::collections::hash_map::Entry::Vacant(place) = table.entry(key) {
-                place.insert(cancelled.clone());
-                return Cancellable { key, cancelled, cancels: self.clone() };
+                place.insert(requests.clone());
+                return Cancellable { key, requests, cancels: self.clone() };
             }
         }
     }
 
-    /// Tells the session of that key, if there is one.
-    pub(crate) fn cancel(&self, key: CancelKey) {
+    /// Tells the session of that key, if there is one and it is doing anything, and waits until the request has
+    /// reached it: one that came later would hit what the session does then.
+    pub(crate) async fn cancel(&self, key: CancelKey) {
         // Looked up by a hash of both halves: how long it takes says nothing about how much of a guess was right.
-        if let Some(cancelled) = self.table().get(&key) {
-            cancelled.notify_one();
+        let requests = self.table().get(&key).cloned();
+        let Some(requests) = requests else { return };
+        let mut at = requests.at.subscribe();
+        let before = *at.borrow_and_update();
+        if before.busy {
+            requests.wanted.notify_one();
+            let reached = at.wait_for(|now| !now.busy || now.reached != before.reached);
+            let _ = timeout(PATIENCE, reached).await;
         }
     }
 
-    fn table(&self) -> MutexGuard<'_, HashMap<CancelKey, Arc<Notify>>> {
+    fn table(&self) -> MutexGuard<'_, HashMap<CancelKey, Arc<Requests>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -51,24 +82,35 @@ impl Cancels {
 /// The key of a session, and the place where it hears of requests.
 pub(crate) struct Cancellable {
     pub(crate) key: CancelKey,
-    cancelled: Arc<Notify>,
+    requests: Arc<Requests>,
     cancels: Arc<Cancels>,
 }
 
 impl Cancellable {
-    /// Whether there was a request since this was last asked. One that came too late for its operation must not hit
-    /// the next one.
+    /// The session begins to deal with something that the client asked for, or has done so. Requests that came before
+    /// are forgotten: what they were for is over.
+    pub(crate) async fn is_busy(&self, busy: bool) {
+        self.take().await;
+        self.requests.at.send_modify(|at| at.busy = busy);
+    }
+
+    /// Whether there was a request since this was last asked.
     pub(crate) async fn take(&self) -> bool {
         tokio::select! {
             biased;
-            () = self.cancelled.notified() => true,
+            () = self.requests.wanted.notified() => true,
             () = std::future::ready(()) => false,
         }
     }
 
     /// Waits for a request. Cancel safe.
     pub(crate) async fn wanted(&self) {
-        self.cancelled.notified().await;
+        self.requests.wanted.notified().await;
+    }
+
+    /// A request has reached what it was for.
+    pub(crate) fn reached(&self) {
+        self.requests.at.send_modify(|at| at.reached = at.reached.wrapping_add(1));
     }
 }
 
@@ -94,22 +136,30 @@ mod tests {
     async fn a_request_reaches_its_session_and_no_other() {
         let cancels = Arc::<Cancels>::default();
         let (one, other) = (cancels.register(), cancels.register());
-        cancels.cancel(CancelKey { secret: one.key.secret ^ 1, ..one.key });
-        cancels.cancel(one.key);
-        one.wanted().await;
+        one.is_busy(true).await;
+        other.is_busy(true).await;
+        cancels.cancel(CancelKey { secret: one.key.secret ^ 1, ..one.key }).await;
+        tokio::join!(cancels.cancel(one.key), async {
+            one.wanted().await;
+            one.reached();
+        });
         let heard = tokio::time::timeout(std::time::Duration::from_millis(20), other.wanted()).await;
         assert!(heard.is_err());
     }
 
     #[tokio::test]
-    async fn an_early_request_is_forgotten_and_a_session_that_ended_is_gone() {
+    async fn a_request_waits_until_it_is_heard_and_none_is_kept_for_later() {
         let cancels = Arc::<Cancels>::default();
         let session = cancels.register();
-        cancels.cancel(session.key);
-        assert!(session.take().await);
-        let heard = tokio::time::timeout(std::time::Duration::from_millis(20), session.wanted()).await;
-        assert!(heard.is_err());
+        cancels.cancel(session.key).await;
+        session.is_busy(true).await;
+        assert!(!session.take().await, "it came when there was nothing to cancel");
+        let asking = timeout(Duration::from_millis(20), cancels.cancel(session.key)).await;
+        assert!(asking.is_err(), "nobody has heard it");
+        tokio::join!(cancels.cancel(session.key), session.is_busy(false));
+        assert!(!session.take().await);
         drop(session);
         assert!(cancels.table().is_empty());
+        cancels.cancel(CancelKey { process: 0, secret: 0 }).await;
     }
 }

@@ -10,9 +10,10 @@ use crate::codec::encode;
 /// transaction: the same that PostgreSQL does with a statement of the caller that it refuses.
 const NOT_SQL: &[u8] = b"countersign refused an operation";
 
-/// Every name in it is of `pg_catalog`, so that it means the same by any search path.
+/// Every name in it is of `pg_catalog`, so that it means the same by any search path. The path is asked for as it was
+/// set: which of its schemas there are, and may be used, can change after that.
 const OUTLOOK: &[u8] = b"SELECT pg_catalog.pg_my_temp_schema(), current_user, \
-                         pg_catalog.array_to_json(pg_catalog.current_schemas(true))";
+                         pg_catalog.current_setting('search_path')";
 
 /// A message of the edge's own.
 #[derive(Debug, Clone, Copy)]

@@ -20,7 +20,8 @@ pub(crate) struct View {
 /// What the target answers when it is asked for it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Seen {
-    pub(crate) view: View,
+    /// `None` if the path is none that names could be looked up by.
+    pub(crate) view: Option<View>,
     /// The session has a schema for temporary objects, which come before all others.
     pub(crate) has_temporary: bool,
 }
@@ -72,7 +73,7 @@ impl Outlook {
     /// The target has answered. At the end of a transaction nothing more can have changed unseen; within one it is to
     /// be asked again after each operation.
     pub(crate) fn clears(&mut self, seen: Seen, status: Status) {
-        let Seen { view, has_temporary } = seen;
+        let Seen { view: Some(view), has_temporary } = seen else { return };
         self.view = Some(view);
         if status == Status::Idle {
             self.clouds = Clouds::default();
@@ -92,7 +93,7 @@ mod tests {
     const NOTHING: Clouds = Clouds { for_good: false, until_commit: false, settings: false };
 
     fn seen(role: &str, has_temporary: bool) -> Seen {
-        Seen { view: View { role: role.into(), path: vec!["public".into()] }, has_temporary }
+        Seen { view: Some(View { role: role.into(), path: vec!["public".into()] }), has_temporary }
     }
 
     #[test]
@@ -122,6 +123,17 @@ mod tests {
         assert_eq!(outlook.sight(), Sight::Clouded, "it may have been a ROLLBACK TO");
         outlook.clears(seen("app", false), Status::Idle);
         outlook.sends(NOTHING);
+        assert_eq!(outlook.sight(), Sight::Clear);
+    }
+
+    #[test]
+    fn a_path_that_cannot_be_looked_up_by_is_asked_for_again() {
+        let mut outlook = Outlook::default();
+        outlook.sends(SET);
+        outlook.clears(Seen { view: None, has_temporary: false }, Status::Idle);
+        assert_eq!(outlook.sight(), Sight::Clouded);
+        assert!(outlook.may_clear(Status::Idle));
+        outlook.clears(seen("app", false), Status::Idle);
         assert_eq!(outlook.sight(), Sight::Clear);
     }
 

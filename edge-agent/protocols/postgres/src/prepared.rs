@@ -4,6 +4,7 @@
 //! have names of ours. Pure: no socket is known here.
 
 mod by_name;
+mod declarable;
 mod description;
 mod mistake;
 
@@ -11,18 +12,19 @@ use std::{collections::HashMap, rc::Rc};
 
 use bytes::Bytes;
 use countersign_model::{Binding, Fact, Parameter};
-use countersign_sql::Analysis;
+use countersign_sql::{Analysis, StatementKind};
 
-use crate::codec::extended::Bind;
+use crate::codec::extended::{Bind, Parse};
 
 pub(crate) use by_name::ByName;
+pub(crate) use declarable::declarable;
 pub(crate) use description::Description;
 pub(crate) use mistake::Mistake;
 
-/// Statements that a session may have prepared at a time, and their texts together, in bytes.
+/// Statements that a session may have prepared at a time, and what they take together, in bytes.
 const MAX_STATEMENTS: usize = 1_000;
 const MAX_TEXT: usize = 8 * 1024 * 1024;
-/// Portals that a session may have at a time, and their values together, in bytes.
+/// Portals that a session may have at a time, and what they take together, in bytes.
 const MAX_PORTALS: usize = 256;
 const MAX_VALUES: usize = 8 * 1024 * 1024;
 
@@ -39,6 +41,25 @@ pub(crate) struct Statement {
 }
 
 impl Statement {
+    /// What it takes, in bytes: a short text can have many parameters and columns.
+    fn size(&self) -> usize {
+        self.text.len() + size_of_val(self.types.as_slice()) + self.description.size()
+    }
+
+    /// What PostgreSQL says when it is executed again after its end: that there are no more rows, if it returns any.
+    pub(crate) fn nothing_more(&self) -> Option<&'static str> {
+        if !self.description.returns_rows() {
+            return None;
+        }
+        match self.analysis.statements.first()?.kind {
+            StatementKind::Select => Some("SELECT 0"),
+            StatementKind::Insert => Some("INSERT 0 0"),
+            StatementKind::Update => Some("UPDATE 0"),
+            StatementKind::Delete => Some("DELETE 0"),
+            _ => None,
+        }
+    }
+
     /// Whether it does nothing but control the transaction: such a one is executed without having been prepared at
     /// the target.
     pub(crate) fn is_control(analysis: &Analysis) -> bool {
@@ -92,15 +113,17 @@ impl Prepared {
     ///
     /// # Errors
     /// [`Mistake::DuplicateStatement`], [`Mistake::TooManyStatements`].
-    pub(crate) fn make_room(&mut self, name: &Bytes, text: &Bytes) -> Result<Option<Rc<Statement>>, Mistake> {
+    pub(crate) fn make_room(&mut self, parse: &Parse) -> Result<Option<Rc<Statement>>, Mistake> {
+        let Parse { name, text, types } = parse;
         if name.is_empty() {
             return Ok(self.statements.remove(name));
         }
         if self.statements.contains_key(name) {
             return Err(Mistake::DuplicateStatement);
         }
-        let texts: usize = self.statements.values().map(|statement| statement.text.len()).sum();
-        if self.statements.len() >= MAX_STATEMENTS || texts.saturating_add(text.len()) > MAX_TEXT {
+        let taken: usize = self.statements.iter().map(|(name, one)| name.len() + one.size()).sum();
+        let wanted = name.len() + text.len() + size_of_val(types.as_slice());
+        if self.statements.len() >= MAX_STATEMENTS || taken.saturating_add(wanted) > MAX_TEXT {
             return Err(Mistake::TooManyStatements);
         }
         Ok(None)
@@ -131,6 +154,11 @@ impl Prepared {
         self.statements.drain().map(|(_, statement)| statement).collect()
     }
 
+    /// The statement and the portal without a name, which a simple query takes the place of.
+    pub(crate) fn take_unnamed(&mut self) -> (Option<Rc<Statement>>, Option<Portal>) {
+        (self.statements.remove(&Bytes::new()), self.portals.remove(&Bytes::new()))
+    }
+
     /// Forgets a portal.
     pub(crate) fn close_portal(&mut self, name: &Bytes) -> Option<Portal> {
         self.portals.remove(name)
@@ -157,11 +185,9 @@ impl Prepared {
             return Err(Mistake::DuplicatePortal);
         }
         let replaced = self.portals.remove(&bind.portal);
-        let size = |binding: &Binding| -> usize {
-            binding.parameters.iter().map(|one| one.value.as_ref().map_or(0, Bytes::len)).sum()
-        };
-        let values: usize = self.portals.values().map(|portal| size(&portal.binding)).sum();
-        if self.portals.len() >= MAX_PORTALS || values.saturating_add(size(&binding)) > MAX_VALUES {
+        let taken: usize = self.portals.iter().map(|(name, portal)| name.len() + size(&portal.binding)).sum();
+        let wanted = bind.portal.len() + size(&binding);
+        if self.portals.len() >= MAX_PORTALS || taken.saturating_add(wanted) > MAX_VALUES {
             return Err(Mistake::TooManyPortals);
         }
         self.portals.insert(bind.portal, Portal { statement, binding, state: PortalState::Bound });
@@ -179,6 +205,12 @@ impl Prepared {
     pub(crate) fn transaction_ended(&mut self) {
         self.portals.clear();
     }
+}
+
+/// What a binding takes, in bytes: NULLs take something, too.
+fn size(binding: &Binding) -> usize {
+    let values: usize = binding.parameters.iter().map(|one| one.value.as_ref().map_or(0, Bytes::len)).sum();
+    values + size_of_val(binding.parameters.as_slice()) + size_of_val(binding.result_formats.as_slice())
 }
 
 /// The parameters of a Bind with their types and formats.

@@ -5,7 +5,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use countersign_model::{NameKind as Kind, ObjectClass, ObjectVersion, ResolvedName as Found};
-use countersign_sql::{Names, Qualified, TouchedObject};
+use countersign_sql::{Names, Qualified, SearchPath, TouchedObject};
 
 use crate::{
     codec::{Malformed, backend, encode},
@@ -174,9 +174,19 @@ pub(crate) fn read_outlook(messages: Bytes) -> Result<Seen, Malformed> {
 }
 
 fn outlook(values: Row<'_>) -> Result<Seen, Malformed> {
-    let (temporary, role) = (text(values, 0)?, text(values, 1)?.to_owned());
-    let path = serde_json::from_str(text(values, 2)?).map_err(|_| Malformed::Body)?;
-    Ok(Seen { view: View { role, path }, has_temporary: temporary != "0" })
+    let (temporary, role, path) = (text(values, 0)?, text(values, 1)?, text(values, 2)?);
+    let view = effective_path(path, role).map(|path| View { role: role.to_owned(), path });
+    Ok(Seen { view, has_temporary: temporary != "0" })
+}
+
+/// The schemas that a setting of `search_path` means to a role; `None` if it cannot be told.
+fn effective_path(setting: &str, role: &str) -> Option<Vec<String>> {
+    // As it is set at the login. Temporary objects come last by it, and a session that has any is not asked further.
+    let setting = setting.strip_suffix(", \"pg_temp\"").unwrap_or(setting);
+    match setting.trim() {
+        "" | "\"\"" => Some(vec!["pg_catalog".to_owned()]),
+        setting => setting.parse().ok().map(|path: SearchPath| path.effective(role)),
+    }
 }
 
 /// The value of the first row of one column, as text.
@@ -248,6 +258,16 @@ mod tests {
         out.clear();
         name_array(&mut out, [].into_iter());
         assert_eq!(&out[..], [0, 0, 0, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 19]);
+    }
+
+    #[test]
+    fn a_path_is_read_as_it_was_set() {
+        let default = SearchPath::default();
+        assert_eq!(effective_path(&default.setting(), "app"), Some(default.effective("app")));
+        let path = |setting: &str| effective_path(setting, "app").map(|path| path.join(" "));
+        assert_eq!(path("other, \"$user\"").as_deref(), Some("pg_catalog other app"));
+        assert_eq!((path("").as_deref(), path("\"\"").as_deref()), (Some("pg_catalog"), Some("pg_catalog")));
+        assert_eq!((path("pg_temp, public"), path("\"\", public")), (None, None));
     }
 
     proptest! {

@@ -101,6 +101,8 @@ pub(crate) struct Reply {
     /// `ReadyForQuery` is not for the client: it has not sent the Sync that asks for it.
     hides_ready: bool,
     described: bool,
+    /// What was prepared or executed has been answered: only the end of its `Sync` may follow, or an error there.
+    over: bool,
     /// The portal has more rows.
     pub(crate) suspended: bool,
     /// What was learned so far.
@@ -116,6 +118,7 @@ impl Reply {
             tail: Tail::Sync,
             hides_ready: false,
             described: false,
+            over: false,
             suspended: false,
             completion: Completion::default(),
         }
@@ -199,7 +202,7 @@ impl Reply {
             return Err(Broken::Unsupported);
         }
         match kind {
-            b'D' if self.to != To::Prepare && self.to != To::Sync => Ok(Seen::Row),
+            b'D' if self.to != To::Prepare && self.to != To::Sync && !self.over => Ok(Seen::Row),
             b'Z' if self.hides_ready => Ok(Seen::HiddenEnd(End::Ready(Status::of(body)?))),
             b'Z' => Ok(Seen::End(End::Ready(Status::of(body)?))),
             b'E' => {
@@ -208,6 +211,7 @@ impl Reply {
                     return Err(Broken::Fatal);
                 }
                 self.completion.error_code = Some(error.code.to_owned());
+                self.over = matches!(self.to, To::Prepare | To::Execute);
                 // What follows is skipped by the target until its Sync.
                 Ok(if self.tail == Tail::Flush { Seen::End(End::Open) } else { Seen::Other })
             }
@@ -225,6 +229,7 @@ impl Reply {
     /// What only some replies may have.
     fn look_closer(&mut self, kind: u8, body: &[u8]) -> Result<Seen, Broken> {
         match (self.to, kind) {
+            _ if self.over => Err(Broken::Unsupported),
             (To::Query | To::Catalog, b'T') => {
                 if !self.described {
                     self.completion.columns = backend::column_names(body)?;
@@ -253,7 +258,8 @@ impl Reply {
         }
     }
 
-    fn done(&self) -> Seen {
+    fn done(&mut self) -> Seen {
+        self.over = true;
         if self.tail == Tail::Flush { Seen::End(End::Open) } else { Seen::Other }
     }
 

@@ -94,7 +94,10 @@ async fn await_arrival(
     match arrived {
         Ok(Ok(arrival)) => return Some(arrival),
         Ok(Err(Departed::Left)) => {}
-        Ok(Err(Departed::Cancels(key))) => cancels.cancel(key),
+        Ok(Err(Departed::Cancels(key, asker))) => {
+            cancels.cancel(key).await;
+            asker.dismiss().await;
+        }
         Ok(Err(error)) => debug!(%error, "a client went before its login"),
         Err(_) => debug!("a client did not log in in time"),
     }

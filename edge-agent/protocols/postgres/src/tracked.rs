@@ -138,8 +138,14 @@ mod tests {
         );
         assert_eq!(after(&[("set timezone = 'nowhere'", false, RolledBack)]), pairs(&[("timezone", "UTC")]));
         let set = ("set timezone = 'Asia/Tokyo'; set lock_timeout = 5", true, Committed);
-        assert_eq!(after(&[set, ("reset lock_timeout", true, Committed)]), pairs(&[("timezone", "Asia/Tokyo")]));
-        assert_eq!(after(&[set, ("reset timezone; reset lock_timeout", true, Committed)]), pairs(&[("timezone", "UTC")]));
+        assert_eq!(
+            after(&[set, ("reset lock_timeout", true, Committed)]),
+            pairs(&[("timezone", "Asia/Tokyo")])
+        );
+        assert_eq!(
+            after(&[set, ("reset timezone; reset lock_timeout", true, Committed)]),
+            pairs(&[("timezone", "UTC")])
+        );
         assert_eq!(after(&[set, ("reset all", true, Committed)]), pairs(&[("timezone", "UTC")]));
         assert_eq!(
             after(&[("set datestyle = iso, dmy", true, Committed)]),

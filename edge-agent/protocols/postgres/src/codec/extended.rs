@@ -166,7 +166,8 @@ mod tests {
             result_formats: vec![0],
         };
         assert_eq!(bind, Ok(expected));
-        let execute = |limit: [u8; 4]| Execute::read([b"p\0", &limit[..]].concat().into()).map(|e| e.row_limit);
+        let execute =
+            |limit: [u8; 4]| Execute::read([b"p\0", &limit[..]].concat().into()).map(|e| e.row_limit);
         assert_eq!(execute([0, 0, 0, 9]), Ok(9));
         assert_eq!(execute([0xff; 4]), Ok(0));
         assert_eq!(Named::read(Bytes::from_static(b"Ss\0")), Ok(Named::Statement("s".into())));
@@ -175,7 +176,8 @@ mod tests {
 
     #[test]
     fn what_is_cut_off_or_goes_on_is_no_message() {
-        let whole: [(&[u8], fn(Bytes) -> bool); 4] = [
+        type Reads = fn(Bytes) -> bool;
+        let whole: [(&[u8], Reads); 4] = [
             (b"s\0select $1\0\0\x01\0\0\0\x17", |body| Parse::read(body).is_ok()),
             (b"p\0s\0\0\x01\0\x01\0\x01\0\0\0\x02ab\0\x01\0\x01", |body| Bind::read(body).is_ok()),
             (b"p\0\0\0\0\x05", |body| Execute::read(body).is_ok()),
@@ -188,7 +190,10 @@ mod tests {
             }
             assert!(!reads([body, b"x"].concat().into()), "{body:?} and more");
         }
-        assert_eq!(Bind::read(Bytes::from_static(b"p\0s\0\0\0\0\x01\xff\xff\xff\xfe\0\0")), Err(Malformed::Length));
+        assert_eq!(
+            Bind::read(Bytes::from_static(b"p\0s\0\0\0\0\x01\xff\xff\xff\xfe\0\0")),
+            Err(Malformed::Length)
+        );
         assert_eq!(Named::read(Bytes::from_static(b"Xs\0")), Err(Malformed::Body));
     }
 

@@ -36,7 +36,7 @@ pub(crate) enum Message {
     Nothing,
     /// `Terminate`.
     Terminate,
-    /// A `Query` longer than the bound. Its bytes were dropped as they came.
+    /// A `Query` or `FunctionCall` longer than the bound. Its bytes were dropped as they came.
     LongQuery,
     /// Another message longer than the bound, dropped as it came.
     LongExtended,
@@ -112,7 +112,8 @@ fn decode(kind: u8, body: Bytes) -> Result<Message, Malformed> {
 
 fn over_limit(kind: u8) -> Message {
     match kind {
-        b'Q' => Message::LongQuery,
+        // A function call is answered like a query: with a `ReadyForQuery` of its own.
+        b'Q' | b'F' => Message::LongQuery,
         b'd' | b'c' | b'f' => Message::Nothing,
         _ => Message::LongExtended,
     }

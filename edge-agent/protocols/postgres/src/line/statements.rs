@@ -1,10 +1,11 @@
 //! The extended query protocol towards a target: statements under names of ours, each of which stands for exactly the
 //! bytes of the permit that it was prepared with.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, rc::Rc};
 
 use bytes::Bytes;
 use countersign_gate::{InFlight, OperationKind, Permit, Recorded, Released};
+use countersign_model::ResolvedName;
 
 use super::{Line, LineError, Mismatch};
 use crate::{
@@ -27,6 +28,9 @@ pub(super) struct Statements {
 #[derive(Debug)]
 struct Known {
     name: String,
+    /// What its names meant when it was prepared. The target goes on with that when another object of the same name
+    /// comes to stand earlier in the search path (PostgreSQL's documentation, PREPARE).
+    names: Rc<[ResolvedName]>,
     /// What was said of it when it was prepared.
     description: Description,
 }
@@ -59,10 +63,16 @@ impl Line {
         self.serial
     }
 
-    /// What the target says of the statement that a permit executes, if it has prepared it here.
-    pub(crate) fn described(&self, permit: &Recorded<Permit>) -> Option<&Description> {
+    /// What the target says of the statement that a permit executes, if it has prepared it here when its names meant
+    /// what they were found to mean now.
+    pub(crate) fn described(
+        &self,
+        permit: &Recorded<Permit>,
+        names: &Rc<[ResolvedName]>,
+    ) -> Option<&Description> {
         let (text, types) = permit.statement()?;
-        self.statements.known.get(&(text.clone(), types)).map(|known| &known.description)
+        let known = self.statements.known.get(&(text.clone(), types))?;
+        (known.names == *names).then_some(&known.description)
     }
 
     /// Gives up a permit to prepare, and queues what it permits.
@@ -74,28 +84,35 @@ impl Line {
         permit: Recorded<Permit>,
         tail: Tail,
     ) -> Result<(InFlight, Preparing), Mismatch> {
-        let Released { payload, binding, in_flight, .. } = permit.release(self.identity).map_err(Mismatch)?;
+        let Released { payload, binding, in_flight, .. } =
+            permit.release_to_prepare(self.identity).map_err(Mismatch)?;
         let types = binding.map(|binding| binding.declared_types()).unwrap_or_default();
         Ok((in_flight, self.queue_prepare((payload, types), tail)))
     }
 
-    /// The target has prepared it, and said this.
-    pub(crate) fn prepared(&mut self, preparing: Preparing, description: Description) {
+    /// The target has prepared it, and said this. Before that its names were found to mean `names`.
+    pub(crate) fn prepared(
+        &mut self,
+        preparing: Preparing,
+        names: Rc<[ResolvedName]>,
+        description: Description,
+    ) {
         let Preparing { key, name } = preparing;
         // One of the same bytes that was prepared before is of no use any more.
-        if let Some(old) = self.statements.known.insert(key, Known { name, description }) {
+        if let Some(old) = self.statements.known.insert(key, Known { name, names, description }) {
             self.control(Control::CloseStatement(&old.name));
         }
     }
 
-    /// Prepares the statement that a permit executes, which was decided with it, and reads what the target says of
-    /// it. `None` if the target refuses.
+    /// Prepares the statement that a permit executes, which was decided with it by what its names mean, and reads what
+    /// the target says of it. `None` if the target refuses.
     ///
     /// # Errors
     /// The connection is of no use any more.
     pub(crate) async fn prepare_for(
         &mut self,
         permit: &Recorded<Permit>,
+        names: &Rc<[ResolvedName]>,
         tail: Tail,
         max_message: usize,
     ) -> Result<Option<Description>, LineError> {
@@ -107,7 +124,7 @@ impl Line {
             return Ok(None);
         }
         let description = Description::read(&taken.bytes).map_err(Broken::from)?;
-        self.prepared(preparing, description.clone());
+        self.prepared(preparing, names.clone(), description.clone());
         Ok(Some(description))
     }
 
@@ -169,6 +186,13 @@ impl Line {
     /// Has the target forget a portal, ahead of what is sent next.
     pub(crate) fn close_portal(&mut self, portal: u64) {
         self.control(Control::ClosePortal(&portal_name(portal)));
+    }
+
+    /// Has the target forget all statements, ahead of what is sent next: somebody may have put others under their names.
+    pub(crate) fn close_statements(&mut self) {
+        for known in std::mem::take(&mut self.statements.known).into_values() {
+            self.control(Control::CloseStatement(&known.name));
+        }
     }
 
     /// The target has forgotten all statements.

@@ -40,6 +40,16 @@ impl Description {
         }
     }
 
+    /// What it takes, in bytes.
+    pub(super) fn size(&self) -> usize {
+        size_of_val(self.parameters.as_slice()) + self.row.as_ref().map_or(0, Bytes::len)
+    }
+
+    /// Whether it returns rows, be they of no columns.
+    pub(crate) fn returns_rows(&self) -> bool {
+        self.row.is_some()
+    }
+
     /// Number of columns.
     pub(crate) fn columns(&self) -> usize {
         let count = self.row.as_ref().and_then(|row| row.first_chunk::<2>());

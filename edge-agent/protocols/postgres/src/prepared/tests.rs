@@ -13,7 +13,8 @@ fn statement(text: &'static str, declared: &[u32], parameters: &[u32], columns: 
     });
     encode::framed(&mut answer, b'T', |out| {
         out.put_u16(columns);
-        (0..columns).for_each(|_| out.put_slice(&[b'c', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]));
+        (0..columns)
+            .for_each(|_| out.put_slice(&[b'c', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]));
     });
     Statement {
         text: Bytes::from_static(text.as_bytes()),
@@ -73,12 +74,12 @@ fn what_does_not_fit_the_statement_is_refused_with_postgresql_s_codes() {
 #[test]
 fn names_are_taken_until_they_are_closed_and_the_unnamed_ones_are_replaced() {
     let mut prepared = prepared();
-    let text = Bytes::from_static(b"select 1");
-    assert_eq!(prepared.make_room(&"s".into(), &text).unwrap_err().code(), "42P05");
+    let parse = |name: &'static str| Parse { name: name.into(), text: "select 1".into(), types: Vec::new() };
+    assert_eq!(prepared.make_room(&parse("s")).unwrap_err().code(), "42P05");
     assert!(prepared.close_statement(&"s".into()).is_some());
-    assert!(prepared.make_room(&"s".into(), &text).unwrap().is_none());
+    assert!(prepared.make_room(&parse("s")).unwrap().is_none());
     prepared.insert("".into(), statement("select 1", &[], &[], 1));
-    assert!(prepared.make_room(&"".into(), &text).unwrap().is_some());
+    assert!(prepared.make_room(&parse("")).unwrap().is_some());
     assert_eq!(prepared.statement(&"".into()).unwrap_err().code(), "26000", "replaced, even by what fails");
 
     let mut prepared = self::prepared();
@@ -96,16 +97,13 @@ fn names_are_taken_until_they_are_closed_and_the_unnamed_ones_are_replaced() {
 #[test]
 fn a_session_keeps_a_bounded_number_of_both() {
     let mut prepared = prepared();
-    let text = Bytes::from_static(b"select 1");
+    let parse = |name: String| Parse { name: name.into(), text: "select 1".into(), types: Vec::new() };
     for number in 1..MAX_STATEMENTS {
-        let name = Bytes::from(format!("n{number}"));
-        prepared.make_room(&name, &text).unwrap();
-        prepared.insert(name, statement("select 1", &[], &[], 1));
+        let parse = parse(format!("n{number}"));
+        prepared.make_room(&parse).unwrap();
+        prepared.insert(parse.name, statement("select 1", &[], &[], 1));
     }
-    assert_eq!(prepared.make_room(&"one more".into(), &text).unwrap_err().code(), "54000");
-    let long = Bytes::from(vec![b' '; MAX_TEXT + 1]);
-    prepared.close_all_statements();
-    assert_eq!(prepared.make_room(&"long".into(), &long).unwrap_err().code(), "54000");
+    assert_eq!(prepared.make_room(&parse("one more".into())).unwrap_err().code(), "54000");
 
     let mut prepared = self::prepared();
     let two = [Some("1"), Some("2")];
@@ -117,10 +115,41 @@ fn a_session_keeps_a_bounded_number_of_both() {
 }
 
 #[test]
-fn only_what_controls_the_transaction_alone_is_control() {
-    let is_control = |text: &str| {
-        Statement::is_control(&analyse(text.as_bytes(), &Limits::default()).unwrap())
+fn whatever_a_statement_or_portal_takes_is_counted() {
+    let parse = |name: usize, text: usize, types: usize| Parse {
+        name: vec![b'n'; name].into(),
+        text: vec![b' '; text].into(),
+        types: vec![23; types],
     };
+    for (name, text, types) in [(1, MAX_TEXT, 0), (MAX_TEXT, 1, 0), (1, 1, MAX_TEXT / 4)] {
+        let refused = prepared().make_room(&parse(name, text, types)).unwrap_err();
+        assert_eq!(refused.code(), "54000", "{name} {text} {types}");
+    }
+    let many = [23; 60_000];
+    let mut prepared = Prepared::default();
+    let kept = (0..MAX_STATEMENTS).take_while(|number| {
+        let parse = parse(number + 1, 8, 0);
+        let room = prepared.make_room(&parse).is_ok();
+        prepared.insert(parse.name, statement("select 1", &[], &many, 1));
+        room
+    });
+    assert!(kept.count() < 40, "what the target says of it counts");
+
+    let mut prepared = Prepared::default();
+    prepared.insert("s".into(), statement("select 1", &[], &many, 1));
+    let null = |portal: Bytes| Bind { portal, values: vec![None; many.len()], ..bind("", &[], &[], &[]) };
+    let kept = (0..MAX_PORTALS).take_while(|number| prepared.bind(null(number.to_string().into())).is_ok());
+    assert!(kept.count() < 10, "a NULL takes something, too");
+    let mut prepared = self::prepared();
+    let portal = Bytes::from(vec![b'p'; MAX_VALUES]);
+    let refused = prepared.bind(Bind { portal, ..bind("", &[], &[Some("1"), None], &[]) }).unwrap_err();
+    assert_eq!(refused.code(), "54000");
+}
+
+#[test]
+fn only_what_controls_the_transaction_alone_is_control() {
+    let is_control =
+        |text: &str| Statement::is_control(&analyse(text.as_bytes(), &Limits::default()).unwrap());
     assert!(is_control("BEGIN ISOLATION LEVEL SERIALIZABLE") && is_control("ROLLBACK TO SAVEPOINT a"));
     assert!(!is_control("BEGIN; SELECT 1") && !is_control("SELECT 1") && !is_control(""));
 }

@@ -149,6 +149,25 @@ fn an_error_ends_what_was_flushed_and_a_portal_says_that_it_has_more() {
 }
 
 #[test]
+fn nothing_but_its_sync_comes_behind_the_end_of_an_execution() {
+    let ends = [message(b'C', b"SELECT 2\0"), message(b'I', b""), message(b's', b"")];
+    let error = message(b'E', b"SERROR\0VERROR\0C22012\0Mx\0\0");
+    for end in ends.iter().chain([&error]) {
+        for kind in *b"DCIs2" {
+            let stream = execution(1, &[&end[..], &message(kind, b"\0\0")].concat());
+            let mut reply = Reply::to_execute(1 << 20, Tail::Sync, Vec::new());
+            assert_eq!(run(&mut reply, &[&stream]).unwrap_err(), Broken::Unsupported, "{}", char::from(kind));
+        }
+    }
+    let prepared = [message(b'1', b""), message(b't', b"\0\0"), message(b'n', b"")].concat();
+    for kind in *b"1tnT" {
+        let stream = [&prepared[..], &message(kind, b"\0\0")].concat();
+        let mut reply = Reply::to_prepare(1 << 20, Tail::Sync);
+        assert_eq!(run(&mut reply, &[&stream]).unwrap_err(), Broken::Unsupported, "{}", char::from(kind));
+    }
+}
+
+#[test]
 fn what_another_message_would_be_answered_with_is_not_relayed() {
     let unasked = |mut reply: Reply, kinds: &[u8]| {
         for kind in kinds {

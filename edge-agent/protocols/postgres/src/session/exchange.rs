@@ -67,6 +67,7 @@ impl<P: Ports> Driver<'_, P> {
     async fn wait_for_message(&mut self) -> Result<Message, Ending> {
         // Much can happen while the client thinks.
         self.fresh = None;
+        self.cancel.is_busy(false).await;
         self.line.rest();
         loop {
             let message = tokio::select! {
@@ -79,8 +80,7 @@ impl<P: Ports> Driver<'_, P> {
                 }
                 message = self.client.message() => message?,
             };
-            // A request that came too late for its operation must not hit the next one.
-            self.cancel.take().await;
+            self.cancel.is_busy(true).await;
             return Ok(message);
         }
     }
@@ -114,6 +114,7 @@ impl<P: Ports> Driver<'_, P> {
     }
 
     async fn query(&mut self, text: Bytes) -> Result<(), Ending> {
+        self.drop_unnamed();
         let analysis = match countersign_sql::analyse(&text, &self.limits.sql) {
             Ok(analysis) => Rc::new(analysis),
             Err(refused) => {
@@ -126,11 +127,20 @@ impl<P: Ports> Driver<'_, P> {
 
     /// Has an operation decided, and sends it, holds it, or says why not.
     pub(super) async fn carry_out(&mut self, read: Read) -> Result<(), Ending> {
-        let read = Read { analysis: self.prepared.by_name.executing(&read.analysis), ..read };
+        let read = Read { analysis: self.executing(&read.analysis), ..read };
         if let Err(refusal) = self.fits_in(&read) {
             return self.refuse(&read, refusal).await;
         }
         self.look_around().await?;
+        match self.executes_the_same(&read).await {
+            Ok(true) => {}
+            Ok(false) => {
+                let message =
+                    "what this executes means something else now than when it was prepared: prepare it again";
+                return self.refuse(&read, Refusal::denied(Reason::ObjectChanged, message)).await;
+            }
+            Err(refusal) => return self.refuse(&read, refusal).await,
+        }
         let meant = match self.still_fresh(&read) {
             Some(meant) => meant,
             None => match self.mean(&read, self.line.identity()).await {
@@ -186,12 +196,7 @@ impl<P: Ports> Driver<'_, P> {
     }
 
     /// Answers the beginning of a transaction, or the end of one that the target knows nothing of.
-    async fn answer_here(
-        &mut self,
-        permit: Recorded<Permit>,
-        local: Local,
-        way: Way,
-    ) -> Result<(), Ending> {
+    async fn answer_here(&mut self, permit: Recorded<Permit>, local: Local, way: Way) -> Result<(), Ending> {
         let (Local::Begin(tag) | Local::End(tag)) = local;
         let step = self.session.answer_here(permit, tag).await.map_err(Ending::Refused)?;
         match (local, step) {

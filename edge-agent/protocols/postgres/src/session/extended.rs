@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use countersign_gate::{Admission, Operation, Permit, Recorded, ports::Ports};
-use countersign_model::{Binding, Identity, Reason, Refusal};
+use countersign_model::{Binding, Identity, Reason, Refusal, ResolvedName};
 use countersign_sql::{Analysis, Deallocated};
 
 use super::{
@@ -24,7 +24,7 @@ use crate::{
         extended::{Bind, Execute, Named, Parse},
     },
     line::Mismatch,
-    prepared::{Description, Mistake, Portal, PortalState, Statement, Suspended},
+    prepared::{Description, Mistake, Portal, PortalState, Statement, Suspended, declarable},
     reply::{Broken, Reply, Tail, errors_and_notices},
     tracked::Left,
     transaction::Place,
@@ -33,8 +33,10 @@ use crate::{
 impl<P: Ports> Driver<'_, P> {
     /// Parse.
     pub(super) async fn parse(&mut self, parse: Parse) -> Result<(), Ending> {
+        self.fresh = None;
+        let made_room = self.prepared.make_room(&parse);
         let Parse { name, text, types } = parse;
-        match self.prepared.make_room(&name, &text) {
+        match made_room {
             Ok(replaced) => replaced.into_iter().for_each(|old| self.forget(&old)),
             Err(mistake) => return self.mistaken(mistake, Way::Extended).await,
         }
@@ -49,8 +51,15 @@ impl<P: Ports> Driver<'_, P> {
         if analysis.statements.len() > 1 {
             return self.mistaken(Mistake::Several, Way::Extended).await;
         }
+        if types.iter().any(|declared| *declared != 0 && !declarable(*declared)) {
+            let message = "a type is declared for a parameter that is not one of the plain built-in ones: leave it \
+                           open, and cast the parameter in the statement";
+            let binding = Some(Binding::declared(&types));
+            let refusal = Refusal::denied(Reason::Unresolved, message);
+            return self.turn_down((text, binding), refusal, None, Way::Extended).await;
+        }
         let raw = analysis.clone();
-        let analysis = self.prepared.by_name.executing(&analysis);
+        let analysis = self.executing(&analysis);
         let read = Read { text, analysis, way: Way::Extended, execution: None };
         let prepared = if Statement::is_control(&read.analysis) {
             Some((Description::default(), None))
@@ -98,7 +107,7 @@ impl<P: Ports> Driver<'_, P> {
         }
         let description = Description::read(&kept)
             .map_err(|malformed| Ending::TargetGone(Broken::Malformed(malformed).into()))?;
-        self.line.prepared(preparing, description.clone());
+        self.line.prepared(preparing, meant.names.clone(), description.clone());
         Ok(Some((description, Some(meant))))
     }
 
@@ -188,7 +197,13 @@ impl<P: Ports> Driver<'_, P> {
         let statement = portal.statement.clone();
         let binding = Binding { row_limit, ..portal.binding.clone() };
         match portal.state.clone() {
-            PortalState::Done => self.mistaken(Mistake::Done, Way::Extended).await,
+            PortalState::Done => match statement.nothing_more() {
+                Some(tag) if self.transaction.status() != Status::Failed => {
+                    encode::complete(self.client.queue(), tag);
+                    Ok(())
+                }
+                _ => self.mistaken(Mistake::Done, Way::Extended).await,
+            },
             PortalState::Suspended(suspended) => self.fetch(name, &statement, binding, suspended).await,
             PortalState::Bound => {
                 let (text, analysis) = (statement.text.clone(), statement.analysis.clone());
@@ -236,12 +251,41 @@ impl<P: Ports> Driver<'_, P> {
         self.ignoring = hides_ready && relayed.failed();
         if !relayed.suspended {
             self.prepared.advance(&name, PortalState::Done);
+            self.end_portal(suspended.name, &relayed);
         }
         self.after_part(&relayed).await
     }
 
-    /// The statement of the extended protocol that a DEALLOCATE names: the target does not know it by that name.
+    /// A portal of our name has been executed to its end. The client's name for it goes with the next Bind: a portal
+    /// that stayed open at the target would keep in use what it has read, and a TRUNCATE would fail for it.
+    pub(super) fn end_portal(&mut self, portal: u64, relayed: &Relayed) {
+        if !relayed.failed() && relayed.status != Some(Status::Idle) {
+            self.line.close_portal(portal);
+        }
+    }
+
+    /// What a text does, given what was prepared by SQL on the connection of the moment. Nothing is known of that on one
+    /// that goes with its transaction.
+    pub(super) fn executing(&self, analysis: &Rc<Analysis>) -> Rc<Analysis> {
+        if self.is_on_approved() { analysis.clone() } else { self.prepared.by_name.executing(analysis) }
+    }
+
+    /// Whether what an EXECUTE executes means what it meant when it was prepared: otherwise the target would do another
+    /// thing than would be decided.
+    pub(super) async fn executes_the_same(&mut self, read: &Read) -> Result<bool, Refusal> {
+        let Some((analysis, names)) = self.prepared.by_name.executed_by(&read.analysis) else {
+            return Ok(true);
+        };
+        let prepared = Read { text: Bytes::new(), analysis, way: read.way, execution: None };
+        Ok(self.mean(&prepared, self.line.identity()).await?.names == names)
+    }
+
+    /// The statement of the extended protocol that a DEALLOCATE names: the target does not know it by that name. In a
+    /// transaction that has failed the target refuses whatever it is.
     pub(super) fn deallocates_here(&self, analysis: &Analysis) -> Option<Bytes> {
+        if self.transaction.status() == Status::Failed {
+            return None;
+        }
         let [statement] = analysis.statements.as_slice() else { return None };
         let Some(Deallocated::One(name)) = &statement.deallocates else { return None };
         let name = Bytes::copy_from_slice(name.as_bytes());
@@ -268,7 +312,7 @@ impl<P: Ports> Driver<'_, P> {
     }
 
     /// The target has done what a text says to the prepared statements of the session.
-    pub(super) fn note_prepared(&mut self, analysis: &Analysis) {
+    pub(super) fn note_prepared(&mut self, analysis: &Analysis, names: &Rc<[ResolvedName]>) {
         let all = Some(&Deallocated::All);
         if analysis.statements.iter().any(|statement| statement.deallocates.as_ref() == all) {
             self.line.forget_statements();
@@ -279,12 +323,23 @@ impl<P: Ports> Driver<'_, P> {
         }
         // What was prepared on a connection that goes with its transaction is not there afterwards.
         if !self.is_on_approved() {
-            self.prepared.by_name.after(analysis);
+            self.prepared.by_name.after(analysis, names);
+        }
+    }
+
+    /// A simple query takes the place of the statement and the portal without a name.
+    pub(super) fn drop_unnamed(&mut self) {
+        let (statement, portal) = self.prepared.take_unnamed();
+        if let Some(statement) = statement {
+            self.forget(&statement);
+        }
+        if let Some(portal) = portal {
+            self.drop_portal(&portal);
         }
     }
 
     /// Forgets a statement on every connection that has prepared it, unless another of the same bytes is there.
-    fn forget(&mut self, statement: &Statement) {
+    pub(super) fn forget(&mut self, statement: &Statement) {
         if self.prepared.is_used(statement) {
             return;
         }

@@ -20,7 +20,6 @@ use crate::{
     ApprovedOn,
     codec::backend::Status,
     line::LineError,
-    tracked::Left,
     transaction::{Place, outlives_end},
 };
 
@@ -94,11 +93,13 @@ impl<P: Ports> Driver<'_, P> {
         let moves = identity == Identity::Approved
             && !self.is_on_approved()
             && (self.transaction.place() == Place::Standing || self.pipeline.is_open());
-        let is_read_committed = !moves || self.is_read_committed().await?;
         if self.pipeline.is_open() && moves {
-            // To be asked ended it: what it has done so far is reading.
-            self.pipeline_ended(Left::Committed).await;
+            // What it has done so far is reading, and none of its portals is open.
+            let ending = timeout(self.limits.catalog, self.line.resynchronise(self.limits.max_message));
+            timed(ending.await)?;
+            self.pipeline_moved();
         }
+        let is_read_committed = !moves || self.is_read_committed().await?;
         if !is_read_committed {
             let message = "this needs an approval, and a transaction that is more isolated than READ COMMITTED \
                            cannot be carried to the connection for it";
@@ -144,7 +145,9 @@ impl<P: Ports> Driver<'_, P> {
         }
         let moves = own_connection && !self.is_on_approved();
         if moves && self.pipeline.wrote() {
-            return Err("this needs an approval, and its pipeline has done more than reading: send a Sync first");
+            return Err(
+                "this needs an approval, and its pipeline has done more than reading: send a Sync first",
+            );
         }
         if moves && self.prepared.has_open_portal() {
             return Err("this needs an approval, and rows of an earlier statement are still to be fetched");
@@ -174,7 +177,7 @@ impl<P: Ports> Driver<'_, P> {
             role: role.into(),
             search_path: target.search_path.effective(role),
             settings,
-            names: meant.names,
+            names: meant.names.to_vec(),
             objects,
             in_transaction: self.transaction.status() != Status::Idle,
             preamble: self.transaction.preamble().iter().map(Step::text).collect(),
@@ -201,7 +204,7 @@ impl<P: Ports> Driver<'_, P> {
                 return self.turned_down(&refusal, read.way).await;
             }
         };
-        let sent = Sent::of(&again.facts);
+        let sent = Sent::of(&again.facts, again.resolution.names.as_slice().into());
         match self.session.release(held, outcome, again).await {
             Ok(permit) => self.run_approved(permit, read, sent).await,
             Err(refusal) => self.turned_down(&refusal, read.way).await,

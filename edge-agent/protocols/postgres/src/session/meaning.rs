@@ -1,5 +1,10 @@
 //! What the names of an operation mean, asked of the catalog when that has to be known again.
 
+use std::{
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
 use bytes::Bytes;
 use countersign_gate::ports::Ports;
 use countersign_model::{Fact, Identity, OperationContext, Reason, Refusal, ResolvedName};
@@ -19,8 +24,10 @@ use crate::{
 pub(super) struct Meant {
     pub(super) facts: Vec<Fact>,
     /// Sorted.
-    pub(super) names: Vec<ResolvedName>,
+    pub(super) names: Rc<[ResolvedName]>,
     pub(super) objects: Vec<TouchedObject>,
+    /// When the catalog was asked.
+    asked_at: Instant,
 }
 
 /// What a text was found to mean, for as long as that cannot have changed: it was prepared a moment ago and comes to
@@ -32,22 +39,27 @@ pub(crate) struct Fresh {
     meant: Meant,
 }
 
+/// For how long a meaning may be used again: what it rests on may have been waited for, behind somebody's lock.
+const FRESHNESS: Duration = Duration::from_millis(100);
+
 /// What an operation does to what is known of its session, once it was sent.
 pub(super) struct Sent {
     /// Why names may mean something else after it than the catalog says.
     pub(super) clouds: Clouds,
     pub(super) only_reads: bool,
+    /// What its names mean.
+    pub(super) names: Rc<[ResolvedName]>,
     /// Of an execution, what it means.
     pub(super) meant: Option<Meant>,
 }
 
 impl Sent {
     pub(super) fn new(meant: &Meant, is_kept: bool) -> Self {
-        Self { meant: is_kept.then(|| meant.clone()), ..Self::of(&meant.facts) }
+        Self { meant: is_kept.then(|| meant.clone()), ..Self::of(&meant.facts, meant.names.clone()) }
     }
 
-    pub(super) fn of(facts: &[Fact]) -> Self {
-        Self { clouds: clouds(facts), only_reads: only_reads(facts), meant: None }
+    pub(super) fn of(facts: &[Fact], names: Rc<[ResolvedName]>) -> Self {
+        Self { clouds: clouds(facts), only_reads: only_reads(facts), names, meant: None }
     }
 }
 
@@ -62,7 +74,7 @@ impl<P: Ports> Driver<'_, P> {
         let login = || View { role: role.to_owned(), path: self.target.search_path.effective(role) };
         let view = if is_here { self.outlook.view().cloned() } else { None }.unwrap_or_else(login);
         let inquiry = Inquiry::of(&read.analysis, &self.target.database, sight)?.on_path(&view.path);
-        let mut names = Vec::new();
+        let (mut names, asked_at) = (Vec::new(), Instant::now());
         if !inquiry.is_empty() {
             let bind = Bind::meanings(&view.role, &view.path, inquiry.names());
             names = self.catalog.meanings(&mut self.session, &self.target, &bind, self.limits).await?;
@@ -70,7 +82,7 @@ impl<P: Ports> Driver<'_, P> {
         }
         let facts = inquiry.facts(&names)?;
         let objects = inquiry.objects(&names);
-        Ok(Meant { facts, names, objects })
+        Ok(Meant { facts, names: names.into(), objects, asked_at })
     }
 
     /// Asks the target what names mean in the session now, if that may have changed and can be told.
@@ -103,6 +115,7 @@ impl<P: Ports> Driver<'_, P> {
         let same = read.execution.is_some()
             && self.outlook.sight() == Sight::Clear
             && fresh.line == self.line.serial()
+            && fresh.meant.asked_at.elapsed() < FRESHNESS
             && fresh.text == read.text;
         same.then_some(fresh.meant)
     }

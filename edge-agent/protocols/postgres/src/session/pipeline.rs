@@ -76,6 +76,14 @@ impl<P: Ports> Driver<'_, P> {
         }
     }
 
+    /// What was executed of it has ended on the standing connection, and it goes on on the approved one: with the portals
+    /// that were made and not executed yet.
+    pub(super) fn pipeline_moved(&mut self) {
+        self.pipeline = Pipeline::default();
+        self.fresh = None;
+        self.tracked.settle(Left::Committed);
+    }
+
     /// The status after a reply. Within a pipeline an error makes the target skip what follows until a Sync: it gets
     /// one at once, and the client's is answered here.
     pub(super) async fn status_after(&mut self, relayed: &Relayed) -> Result<Option<Status>, Ending> {

@@ -1,8 +1,11 @@
 //! The way back: the target's reply in batches, each masked and recorded before the client sees a byte of it.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use countersign_gate::{Batch, Completion, InFlight, ports::Ports};
 use countersign_model::Refusal;
+use tokio::time::timeout;
 
 use super::{Driver, cancelling::Cancelling, ending::Ending};
 use crate::{
@@ -13,6 +16,9 @@ use crate::{
 
 /// Most that is kept of a reply that is not for the client, in bytes.
 const MAX_KEPT: usize = 4 * 1024 * 1024;
+
+/// How long the target may take to take in that it is to stop.
+const STOPPING: Duration = Duration::from_millis(500);
 
 /// A reply that has come to its end.
 pub(super) struct Relayed {
@@ -64,6 +70,7 @@ impl<P: Ports> Driver<'_, P> {
         let last = match self.until_last(&mut in_flight, &mut reply, &mut sink, &mut cancelling).await {
             Ok(last) => last,
             Err(ending) => {
+                self.stop_target().await;
                 self.session.abandon(in_flight).await.map_err(sent_and_refused)?;
                 return Err(ending.after_sending());
             }
@@ -73,7 +80,12 @@ impl<P: Ports> Driver<'_, P> {
         let finished = self.session.finish(in_flight, batch, &reply.completion).await;
         let recorded = finished.map_err(sent_and_refused)?;
         self.put(recorded.into_bytes(), &mut sink).await?;
-        cancelling.done().await;
+        if !cancelling.may_begin() {
+            cancelling.done().await;
+            // What was asked for again meanwhile was meant for this one, too.
+            self.cancel.take().await;
+            self.cancel.reached();
+        }
         Ok(Relayed { status, completion: reply.completion, suspended: reply.suspended })
     }
 
@@ -102,6 +114,14 @@ impl<P: Ports> Driver<'_, P> {
                 self.put(recorded.into_bytes(), sink).await?;
             }
             self.more(cancelling).await?;
+        }
+    }
+
+    /// Has the target stop what nobody will hear the end of: left alone it would look for us once a second, and could
+    /// commit after a revocation was confirmed.
+    async fn stop_target(&mut self) {
+        if let Some(canceller) = self.line.canceller(&self.target) {
+            let _ = timeout(STOPPING, canceller.cancel()).await;
         }
     }
 
@@ -134,13 +154,18 @@ impl<P: Ports> Driver<'_, P> {
                 cancelling.begin(self.line.canceller(&self.target));
                 Ok(())
             }
-            () = cancelling.done(), if cancelling.is_under_way() => Ok(()),
+            () = cancelling.done(), if cancelling.is_under_way() => {
+                self.cancel.reached();
+                Ok(())
+            }
             ahead = self.client.read_ahead(), if self.client.may_read_ahead() => ahead.map_err(Ending::from),
         }
     }
 
     /// Writes whole messages to the client, unless the session has to end first.
     pub(super) async fn write(&mut self, messages: &[u8]) -> Result<(), Ending> {
+        // A client that does not read makes this as long as it likes.
+        self.fresh = None;
         tokio::select! {
             biased;
             written = self.client.write(messages) => written.map_err(|_| Ending::Left),

@@ -40,12 +40,21 @@ impl<P: Ports> Driver<'_, P> {
         sent: Sent,
     ) -> Result<(), Ending> {
         if self.cancel.take().await {
+            self.cancel.reached();
             return self.take_back(permit, read, cancelled()).await;
         }
-        if let Some(execution) = &read.execution
-            && !self.is_prepared_as_described(&permit, execution).await?
-        {
-            return self.take_back(permit, read, described_otherwise()).await;
+        if let Some(execution) = &read.execution {
+            match self.is_prepared_as_described(&permit, execution, &sent).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.forget(&execution.statement);
+                    return self.take_back(permit, read, described_otherwise()).await;
+                }
+                Err(ending) => {
+                    self.session.not_sent(permit).await.map_err(Ending::Refused)?;
+                    return Err(ending);
+                }
+            }
         }
         self.outlook.sends(sent.clouds);
         if !permit.preamble().is_empty() {
@@ -60,7 +69,7 @@ impl<P: Ports> Driver<'_, P> {
         // A Sync that has come already goes with it, and saves a round trip.
         let hides_ready = extended && !self.client.take_sync();
         let tail = self.tail(hides_ready);
-        let approved = permit.approval().is_some() || self.is_on_approved();
+        let approved = permit.approval().is_some();
         let Queued { in_flight, reply, step, portal } = match self.queue(permit, read, tail) {
             Ok(queued) => queued,
             Err(Mismatch(permit)) => {
@@ -72,6 +81,9 @@ impl<P: Ports> Driver<'_, P> {
         self.ignoring = hides_ready && relayed.failed();
         if let Some(execution) = &read.execution {
             self.note_portal(execution, &relayed, &sent, portal, approved);
+            // A portal outlives the statement that it was made of. What had to be prepared for it again is of no use to
+            // anything else.
+            self.forget(&execution.statement);
         }
         self.after(read, &relayed, sent, step).await
     }
@@ -104,13 +116,14 @@ impl<P: Ports> Driver<'_, P> {
         &mut self,
         permit: &Recorded<Permit>,
         execution: &Execution,
+        sent: &Sent,
     ) -> Result<bool, Ending> {
         let told = &execution.statement.description;
-        if let Some(description) = self.line.described(permit) {
+        if let Some(description) = self.line.described(permit, &sent.names) {
             return Ok(description == told);
         }
         let tail = if self.pipeline.is_open() { Tail::Flush } else { Tail::Sync };
-        let preparing = self.line.prepare_for(permit, tail, self.limits.max_message);
+        let preparing = self.line.prepare_for(permit, &sent.names, tail, self.limits.max_message);
         match timeout(self.limits.catalog, preparing).await {
             Ok(Ok(Some(description))) => Ok(description == *told),
             Ok(Ok(None)) => {
@@ -141,7 +154,11 @@ impl<P: Ports> Driver<'_, P> {
                 facts: sent.meant.as_ref().map(|meant| meant.facts.clone()).unwrap_or_default(),
                 approved,
             }),
-            _ => PortalState::Done,
+            Some(name) => {
+                self.end_portal(name, relayed);
+                PortalState::Done
+            }
+            None => PortalState::Done,
         };
         self.prepared.advance(&execution.portal, state);
     }
@@ -155,8 +172,12 @@ impl<P: Ports> Driver<'_, P> {
         step: Option<Step>,
     ) -> Result<(), Ending> {
         let place = self.place_of_line();
+        // A function can see the names of our prepared statements, and prepare something else under them.
+        if sent.clouds.for_good {
+            self.line.close_statements();
+        }
         if !relayed.failed() {
-            self.note_prepared(&read.analysis);
+            self.note_prepared(&read.analysis, &sent.names);
         }
         let Some(status) = self.status_after(relayed).await? else {
             self.pipeline.goes_on(sent.only_reads);
@@ -221,7 +242,8 @@ pub(super) fn misplaced() -> Refusal {
 }
 
 fn described_otherwise() -> Refusal {
-    let message = "the statement has other parameters or columns now than when it was prepared: prepare it again";
+    let message =
+        "the statement has other parameters or columns now than when it was prepared: prepare it again";
     Refusal { kind: RefusalKind::Superseded, ..Refusal::denied(Reason::ObjectChanged, message) }
 }
 

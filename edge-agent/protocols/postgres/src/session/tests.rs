@@ -2,6 +2,13 @@
 //! happens is written to one timeline, so that the tests can say what came before what.
 
 mod agent;
+mod cancelling;
+mod extended;
+mod extended_bounds;
+mod extended_held;
+mod extended_names;
+mod extended_pipeline;
+mod extended_portals;
 mod held;
 mod ports;
 mod upstream;
@@ -59,8 +66,30 @@ impl World {
     }
 }
 
+/// What the sessions' own connections to the target were sent.
+fn sent(world: &World) -> Vec<String> {
+    let is_own = |event: &String| event.starts_with("target app ") || event.starts_with("target boss ");
+    world.timeline.all().into_iter().filter(is_own).collect()
+}
+
+/// Since a moment, which is a number of events.
+fn sent_since(world: &World, moment: usize) -> Vec<String> {
+    sent(world).split_off(moment)
+}
+
 fn tags(heard: &[Heard]) -> String {
     heard.iter().map(|message| char::from(message.kind)).collect()
+}
+
+/// SQLSTATE of the error among what was heard; empty without one.
+fn code(heard: &[Heard]) -> String {
+    heard.iter().find(|message| message.kind == b'E').map(|error| error.field(b'C')).unwrap_or_default()
+}
+
+/// Status of the `ReadyForQuery` that comes last.
+fn status(heard: &[Heard]) -> char {
+    let last = heard.last().filter(|message| message.kind == b'Z');
+    last.map_or('-', |ready| char::from(ready.body[0]))
 }
 
 #[tokio::test]

@@ -47,7 +47,10 @@ impl<P: Ports> Driver<'_, P> {
                 biased;
                 reason = stop.wanted() => return Waited::Ended(Ending::Stopped(reason)),
                 outcome = &mut outcome => return Waited::Decided(outcome),
-                () = cancel.wanted() => return Waited::GaveUp(cancelled_by_client()),
+                () = cancel.wanted() => {
+                    cancel.reached();
+                    return Waited::GaveUp(cancelled_by_client());
+                }
                 () = sleep_until(patience) => return Waited::GaveUp(still_pending()),
                 () = sleep_until(expiry) => return Waited::GaveUp(expired()),
                 () = sleep_until(notice_at) => {

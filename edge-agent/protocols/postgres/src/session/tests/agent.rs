@@ -1,5 +1,7 @@
 //! A client that sees every message as it is on the wire.
 
+pub(super) mod messages;
+
 use std::net::SocketAddr;
 
 use bytes::BytesMut;
@@ -99,11 +101,27 @@ impl Agent {
         heard
     }
 
+    /// Sends these messages together, and hears everything up to `ReadyForQuery`.
+    pub(super) async fn ask(&mut self, messages: &[Vec<u8>]) -> Vec<Heard> {
+        self.raw(&messages.concat()).await;
+        self.until_ready().await
+    }
+
+    /// Sends these messages together, and hears so many.
+    pub(super) async fn ask_for(&mut self, messages: &[Vec<u8>], count: usize) -> Vec<Heard> {
+        self.raw(&messages.concat()).await;
+        let mut heard = Vec::new();
+        for _ in 0..count {
+            heard.push(self.hear().await.expect("the edge stays"));
+        }
+        heard
+    }
+
     pub(super) async fn terminate(mut self) {
         self.send(b'X', b"").await;
     }
 
-    async fn hear(&mut self) -> Option<Heard> {
+    pub(super) async fn hear(&mut self) -> Option<Heard> {
         let kind = self.stream.read_u8().await.ok()?;
         let length = self.stream.read_u32().await.ok()? as usize;
         let mut body = vec![0; length - 4];

@@ -7,10 +7,10 @@ use countersign_model::ApprovalState;
 use super::*;
 use crate::ApprovedOn;
 
-const UPDATE: &str = "update orders set id = 1";
+pub(super) const UPDATE: &str = "update orders set id = 1";
 
 /// Waits until people are asked, and has them decide.
-async fn people(world: &World, state: ApprovalState) {
+pub(super) async fn people(world: &World, state: ApprovalState) {
     let asked = world.timeline.containing("hold ").len();
     while world.timeline.containing("hold ").len() <= asked {
         tokio::time::sleep(std::time::Duration::from_millis(2)).await;

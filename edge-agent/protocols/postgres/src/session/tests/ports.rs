@@ -17,8 +17,8 @@ use countersign_gate::{
     },
 };
 use countersign_model::{
-    Action, ApprovalId, ApprovalOutcome, ApprovalState, Decision, Durability, Fact, Hold, Identity,
-    Obligations, OperationContext, OperationId, OperationToSign, Principal, PrincipalKind, Reason,
+    Action, ApprovalId, ApprovalOutcome, ApprovalState, Binding, Decision, Durability, Fact, Hold, Identity,
+    Obligations, OperationContext, OperationId, OperationToSign, Parameter, Principal, PrincipalKind, Reason,
     RecordingId, Refusal, Requirement, Resource, Secret, SessionFacts, SessionId, Verdict,
 };
 use tokio::sync::watch;
@@ -55,12 +55,21 @@ pub(super) struct FakePorts {
     killed: watch::Sender<bool>,
     /// Mints of the approved identity fail.
     pub(super) no_mint: AtomicBool,
+    /// Happens when an approval is used up.
+    pub(super) on_consume: Mutex<Option<Box<dyn Fn() + Send>>>,
 }
 
 impl FakePorts {
     pub(super) fn new(timeline: Timeline) -> Self {
         let (decision, killed) = (watch::Sender::new(None), watch::Sender::new(false));
-        Self { timeline, decision, asked: Mutex::default(), killed, no_mint: AtomicBool::new(false) }
+        Self {
+            timeline,
+            decision,
+            asked: Mutex::default(),
+            killed,
+            no_mint: AtomicBool::new(false),
+            on_consume: Mutex::default(),
+        }
     }
 
     /// People decide about what waits, or about what will be asked next.
@@ -75,7 +84,7 @@ impl FakePorts {
 }
 
 fn public_orders(resource: &Resource) -> bool {
-    matches!(resource, Resource::Table { table, .. } if **table == *"orders")
+    matches!(resource, Resource::Table { schema, table, .. } if **schema == *"public" && **table == *"orders")
 }
 
 impl Approvals for FakePorts {
@@ -131,6 +140,9 @@ impl Approvals for FakePorts {
 
     async fn consume(&self, _: SessionId, _: ApprovalId, _: OperationId) -> Result<(), Refusal> {
         self.timeline.add("consumed");
+        if let Some(happens) = &*self.on_consume.lock().unwrap() {
+            happens();
+        }
         Ok(())
     }
 
@@ -271,13 +283,19 @@ impl Journal for FakeJournal {
 fn shown(entry: &Entry<'_>) -> String {
     let text = |payload: &[u8]| String::from_utf8_lossy(payload).into_owned();
     match entry {
-        Entry::Intent { kind, identity, payload, facts, preamble, .. } if kind.as_str() == "query" => {
+        Entry::Intent { kind, identity, payload, binding, facts, preamble, .. }
+            if matches!(kind.as_str(), "query" | "prepare" | "fetch") =>
+        {
             let mut actions: Vec<_> = facts.iter().map(|fact| fact.action.as_str()).collect();
             actions.dedup();
             let steps: String = preamble.iter().map(|step| step.text() + "; ").collect();
-            format!("intent query {}: {steps}{} [{}]", identity.as_str(), text(payload), actions.join(" "))
+            let (kind, identity, payload) = (kind.as_str(), identity.as_str(), text(payload));
+            let with = binding.filter(|_| kind == "query").map(bound).unwrap_or_default();
+            format!("intent {kind} {identity}: {steps}{payload} [{}]{with}", actions.join(" "))
         }
-        Entry::Hold { payload, .. } => format!("hold {}", text(payload)),
+        Entry::Hold { payload, binding, .. } => {
+            format!("hold {}{}", text(payload), binding.map(bound).unwrap_or_default())
+        }
         Entry::Intent { kind, identity, .. } => format!("intent {} {}", kind.as_str(), identity.as_str()),
         Entry::Refusal { payload, reason, .. } => format!("refusal {reason:?}: {}", text(payload)),
         Entry::Reply { rows, .. } => format!("reply rows={rows}"),
@@ -286,4 +304,14 @@ fn shown(entry: &Entry<'_>) -> String {
         }
         Entry::Close { reason, .. } => format!("close {}", CloseReason::as_str(*reason)),
     }
+}
+
+/// What is executed with what, in words.
+fn bound(binding: &Binding) -> String {
+    let value = |one: &Parameter| {
+        one.value.as_ref().map_or("NULL".to_owned(), |value| String::from_utf8_lossy(value).into_owned())
+    };
+    let values: Vec<String> = binding.parameters.iter().map(value).collect();
+    let limit = if binding.row_limit > 0 { format!(" limit {}", binding.row_limit) } else { String::new() };
+    format!(" with [{}]{limit}", values.join(", "))
 }

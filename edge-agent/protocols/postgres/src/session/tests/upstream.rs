@@ -1,8 +1,11 @@
 //! A target that follows a script: it speaks enough of the protocol to be logged in to and asked.
 
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicU8, Ordering},
+mod catalog;
+mod extended;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, OnceLock, atomic::AtomicU8},
 };
 
 use bytes::{BufMut, BytesMut};
@@ -13,6 +16,7 @@ use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    sync::Notify,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
@@ -22,6 +26,9 @@ use crate::{
     codec::encode::{self, ErrorMessage, Severity, framed},
     verify_with,
 };
+pub(super) use catalog::Meanings;
+use extended::Extended;
+pub(super) use extended::{Extra, Otherwise};
 
 /// How the target behaves.
 #[derive(Clone)]
@@ -37,6 +44,25 @@ pub(super) struct Script {
     pub(super) isolation: &'static str,
     /// The definition of `orders`, as 32 times this byte.
     pub(super) definition: Arc<AtomicU8>,
+    /// What names mean, and by whom and which path they were asked for last.
+    pub(super) meanings: Meanings,
+    /// What it says when it is asked as whom and by which path names are looked up: the schema of temporary objects, the
+    /// role, the setting of the path.
+    pub(super) outlook: Arc<Mutex<[&'static str; 3]>>,
+    /// To one user it describes statements in another way.
+    pub(super) otherwise: Option<(&'static str, Otherwise)>,
+    /// What it says without being asked.
+    pub(super) extra: Option<Extra>,
+    /// What was written fails at the Sync that commits it.
+    pub(super) deferred_error: bool,
+    /// Connections by the key to cancel what they run.
+    pub(super) cancels: Arc<Mutex<HashMap<u64, Running>>>,
+}
+
+/// What runs on a connection: whose it is, and how it hears that it is cancelled.
+pub(super) struct Running {
+    user: String,
+    cancelled: Arc<Notify>,
 }
 
 impl Default for Script {
@@ -50,6 +76,12 @@ impl Default for Script {
             approved_on: ApprovedOn::OwnConnection,
             isolation: "read committed",
             definition: Arc::default(),
+            meanings: Meanings::default(),
+            outlook: Arc::new(Mutex::new(["0", "app", r#""$user", "public", "pg_temp""#])),
+            otherwise: None,
+            extra: None,
+            deferred_error: false,
+            cancels: Arc::default(),
         }
     }
 }
@@ -125,7 +157,8 @@ async fn converse(mut tcp: TcpStream, script: Script, timeline: Timeline) {
         return;
     }
     let Ok(stream) = TlsAcceptor::from(server_config()).accept(tcp).await else { return };
-    let _ = Target { stream, script, timeline, status: b'I', user: String::new(), asked: String::new() }
+    let (cancelled, extended) = (Arc::default(), Extended::default());
+    let _ = Target { stream, script, timeline, status: b'I', user: String::new(), cancelled, extended }
         .serve()
         .await;
 }
@@ -137,8 +170,9 @@ struct Target {
     status: u8,
     /// Who logged in.
     user: String,
-    /// Name of the prepared question that was bound last.
-    asked: String,
+    /// Somebody wants to have cancelled what runs here.
+    cancelled: Arc<Notify>,
+    extended: Extended,
 }
 
 impl Target {
@@ -146,6 +180,10 @@ impl Target {
         let length = self.stream.read_u32().await? as usize;
         let mut startup = vec![0; length - 4];
         self.stream.read_exact(&mut startup).await?;
+        if startup.starts_with(&80_877_102_u32.to_be_bytes()) {
+            self.cancel(&startup[4..]);
+            return self.stream.shutdown().await;
+        }
         let words: Vec<_> = startup[4..].split(|&byte| byte == 0).map(String::from_utf8_lossy).collect();
         let user = words[1].to_string();
         self.user.clone_from(&user);
@@ -153,26 +191,15 @@ impl Target {
             return Ok(());
         }
         loop {
-            let (kind, body) = self.message().await?;
+            let (kind, body) = self.next().await?;
             let text = String::from_utf8_lossy(body.strip_suffix(b"\0").unwrap_or(&body)).into_owned();
             let out = match kind {
                 b'Q' => {
                     self.timeline.add(format!("target {} Query: {text}", self.user));
                     self.query(&text)
                 }
-                b'P' => {
-                    self.timeline.add("target Parse");
-                    continue;
-                }
-                b'B' => {
-                    // Portal and statement, each with its terminator.
-                    self.asked = text.split('\0').nth(1).unwrap_or_default().to_owned();
-                    continue;
-                }
-                b'S' if self.asked == "names" => Some(orders_is_a_table()),
-                b'S' => Some(orders_is_defined(self.script.definition.load(Ordering::Relaxed))),
                 b'X' => return Ok(()),
-                _ => continue,
+                _ => self.extended(kind, &body),
             };
             let Some(out) = out else { return Ok(()) };
             self.stream.write_all(&out).await?;
@@ -203,12 +230,35 @@ impl Target {
             encode::parameter_status(&mut out, "client_encoding", self.script.encoding);
             encode::parameter_status(&mut out, "server_encoding", "UTF8");
             encode::parameter_status(&mut out, "standard_conforming_strings", "on");
-            framed(&mut out, b'K', |out| out.put_u64(7));
+            let mut cancels = self.script.cancels.lock().unwrap();
+            let key = 7 + cancels.len() as u64;
+            cancels.insert(key, Running { user: user.to_owned(), cancelled: self.cancelled.clone() });
+            framed(&mut out, b'K', |out| out.put_u64(key));
             framed(&mut out, b'Z', |out| out.put_u8(b'I'));
         }
         self.stream.write_all(&out).await?;
         self.stream.flush().await?;
         Ok(!self.script.refuse)
+    }
+
+    /// The next message; what hangs is answered when it is cancelled.
+    async fn next(&mut self) -> std::io::Result<(u8, Vec<u8>)> {
+        if self.extended.hangs {
+            // Nothing else comes before that, so that no message is cut.
+            self.cancelled.notified().await;
+            let out = self.answer_cancelled();
+            self.stream.write_all(&out).await?;
+            self.stream.flush().await?;
+        }
+        self.message().await
+    }
+
+    fn cancel(&self, key: &[u8]) {
+        let key = u64::from_be_bytes(key.try_into().unwrap());
+        let cancels = self.script.cancels.lock().unwrap();
+        let running = cancels.get(&key).expect("a key that was given");
+        self.timeline.add(format!("target cancels what {} runs", running.user));
+        running.cancelled.notify_one();
     }
 
     async fn message(&mut self) -> std::io::Result<(u8, Vec<u8>)> {
@@ -229,23 +279,32 @@ impl Target {
             }
             "rollback" | "ROLLBACK" | "commit" => {
                 self.status = b'I';
+                self.extended.transaction_ended();
                 let tag = format!("{}\0", text.to_uppercase());
                 framed(&mut out, b'C', |out| out.put_slice(tag.as_bytes()));
             }
             "SHOW transaction_isolation" => {
-                framed(&mut out, b'T', |out| {
-                    out.put_slice(b"\0\x01transaction_isolation\0");
-                    out.put_slice(&[0; 18]);
-                });
+                rows_of(&mut out, &["transaction_isolation"]);
                 row(&mut out, &[self.script.isolation]);
                 framed(&mut out, b'C', |out| out.put_slice(b"SHOW\0"));
             }
             "countersign refused an operation" => {
-                self.status = b'E';
+                // Outside of a transaction that was begun it ends what a pipeline has done.
+                self.status = if self.status == b'I' { b'I' } else { b'E' };
+                self.extended.transaction_ended();
                 let (severity, code, message) = (Severity::Error, "42601", "syntax error");
                 encode::error(&mut out, &ErrorMessage { severity, code, message, detail: None });
             }
-            "select 'hang'" => return Some(out),
+            "select 'hang'" => {
+                self.extended.query_hangs();
+                return Some(out);
+            }
+            text if text.starts_with("SELECT pg_catalog.pg_my_temp_schema()") => {
+                rows_of(&mut out, &["temporary", "role", "path"]);
+                row(&mut out, &*self.script.outlook.lock().unwrap());
+                framed(&mut out, b'C', |out| out.put_slice(b"SELECT 1\0"));
+            }
+            "savepoint a" => framed(&mut out, b'C', |out| out.put_slice(b"SAVEPOINT\0")),
             "select 'die'" => return None,
             "select 'fatal'" => {
                 let (severity, code, message) = (Severity::Fatal, "57P01", "bye");
@@ -266,14 +325,22 @@ impl Target {
 }
 
 fn rows(out: &mut BytesMut, count: usize) {
-    framed(out, b'T', |out| {
-        out.put_slice(b"\0\x01id\0");
-        out.put_slice(&[0; 18]);
-    });
+    rows_of(out, &["id"]);
     for _ in 0..count {
         row(out, &["x".repeat(100).as_str()]);
     }
     framed(out, b'C', |out| out.put_slice(format!("SELECT {count}\0").as_bytes()));
+}
+
+/// `RowDescription`, all columns of no type.
+fn rows_of(out: &mut BytesMut, columns: &[&str]) {
+    framed(out, b'T', |out| {
+        out.put_u16(columns.len() as u16);
+        for column in columns {
+            out.put_slice(column.as_bytes());
+            out.put_slice(&[0; 19]);
+        }
+    });
 }
 
 fn row(out: &mut BytesMut, values: &[&str]) {
@@ -284,26 +351,4 @@ fn row(out: &mut BytesMut, values: &[&str]) {
             out.put_slice(value.as_bytes());
         }
     });
-}
-
-/// The answer to the question for definitions.
-fn orders_is_defined(definition: u8) -> BytesMut {
-    let mut out = BytesMut::new();
-    framed(&mut out, b'1', |_| {});
-    framed(&mut out, b'2', |_| {});
-    row(&mut out, &["relation", "16385", &format!("{definition:02x}").repeat(32)]);
-    framed(&mut out, b'C', |out| out.put_slice(b"SELECT 1\0"));
-    framed(&mut out, b'Z', |out| out.put_u8(b'I'));
-    out
-}
-
-/// The answer to the question for meanings.
-fn orders_is_a_table() -> BytesMut {
-    let mut out = BytesMut::new();
-    framed(&mut out, b'1', |_| {});
-    framed(&mut out, b'2', |_| {});
-    row(&mut out, &["relation", "1", "public", "orders", "r", ""]);
-    framed(&mut out, b'C', |out| out.put_slice(b"SELECT 1\0"));
-    framed(&mut out, b'Z', |out| out.put_u8(b'I'));
-    out
 }

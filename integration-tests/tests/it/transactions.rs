@@ -241,18 +241,19 @@ fn an_approval_does_not_outlive_its_transaction_by_any_ending_of_it() {
 #[test]
 fn nothing_but_what_policy_allows_joins_what_was_approved() {
     let target = &*LEDGER;
-    for (sql, reason) in [
-        ("DELETE FROM ledger", "forbidden"),
-        ("UPDATE orders SET total = 0 WHERE id = 1", "not_permitted"),
-        ("SELECT * FROM hr.payroll", "not_permitted"),
-        ("PREPARE TRANSACTION 'kept'", "unparsed"),
-        ("SET SESSION AUTHORIZATION DEFAULT", "not_permitted"),
+    for (sql, code, reason) in [
+        ("DELETE FROM ledger", "42501", "forbidden"),
+        ("UPDATE orders SET total = 0 WHERE id = 1", "42501", "not_permitted"),
+        ("SELECT * FROM hr.payroll", "42501", "not_permitted"),
+        ("PREPARE TRANSACTION 'kept'", "42501", "unparsed"),
+        ("SET SESSION AUTHORIZATION DEFAULT", "25001", "session_state"),
+        ("SET LOCAL ROLE ledger_standing", "42501", "not_permitted"),
     ] {
         let mut session = target.session();
         ok(&mut session, "BEGIN", "T");
         approved(&mut session, "UPDATE ledger SET who = who WHERE id = 1");
         let answer = session.query(sql);
-        assert_eq!(answer.refused(), says("42501", "denied", reason), "{sql}");
+        assert_eq!(answer.refused(), says(code, "denied", reason), "{sql}");
         assert_eq!(answer.status, "E", "{sql}");
         ok(&mut session, "ROLLBACK", "I");
     }

@@ -23,6 +23,7 @@ mod recordings;
 mod restart;
 mod revocation;
 mod road;
+mod shadowing;
 mod smuggling;
 mod stack;
 mod surface;

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     codec::backend::Status,
     line::{Executing, LineError, Mismatch, Sending},
-    prepared::{PortalState, Suspended},
+    prepared::{Description, PortalState, Suspended},
     reply::{Reply, Tail},
     tracked::Left,
     transaction::{Place, Ran},
@@ -28,6 +28,16 @@ struct Queued {
     step: Option<Step>,
     /// Our name of the portal, if it may have more rows.
     portal: Option<u64>,
+}
+
+/// How a statement is prepared on the connection that it is to be executed on.
+enum PreparedHere {
+    /// As the client was told.
+    AsDescribed,
+    /// With other parameters or columns.
+    Otherwise,
+    /// Not at all.
+    Refused,
 }
 
 impl<P: Ports> Driver<'_, P> {
@@ -44,11 +54,11 @@ impl<P: Ports> Driver<'_, P> {
             return self.take_back(permit, read, cancelled()).await;
         }
         if let Some(execution) = &read.execution {
-            match self.is_prepared_as_described(&permit, execution, &sent).await {
-                Ok(true) => {}
-                Ok(false) => {
+            match self.prepared_here(&permit, execution, &sent).await {
+                Ok(PreparedHere::AsDescribed) => {}
+                Ok(otherwise) => {
                     self.forget(&execution.statement);
-                    return self.take_back(permit, read, described_otherwise()).await;
+                    return self.take_back(permit, read, described_otherwise(&otherwise)).await;
                 }
                 Err(ending) => {
                     self.session.not_sent(permit).await.map_err(Ending::Refused)?;
@@ -112,30 +122,33 @@ impl<P: Ports> Driver<'_, P> {
 
     /// Makes sure that the statement of an execution is prepared on the connection of the moment, and that it is what
     /// the client was told: the same parameters and the same columns.
-    async fn is_prepared_as_described(
+    async fn prepared_here(
         &mut self,
         permit: &Recorded<Permit>,
         execution: &Execution,
         sent: &Sent,
-    ) -> Result<bool, Ending> {
+    ) -> Result<PreparedHere, Ending> {
         let told = &execution.statement.description;
+        let compared = |description: &Description| {
+            if description == told { PreparedHere::AsDescribed } else { PreparedHere::Otherwise }
+        };
         if let Some(description) = self.line.described(permit, &sent.names) {
-            return Ok(description == told);
+            return Ok(compared(description));
         }
         let tail = if self.pipeline.is_open() { Tail::Flush } else { Tail::Sync };
         let preparing = self.line.prepare_for(permit, &sent.names, tail, self.limits.max_message);
         match timeout(self.limits.catalog, preparing).await {
-            Ok(Ok(Some(description))) => Ok(description == *told),
+            Ok(Ok(Some(description))) => Ok(compared(&description)),
             Ok(Ok(None)) => {
                 if tail == Tail::Flush {
                     let resynchronising = self.line.resynchronise(self.limits.max_message);
                     timed_out(timeout(self.limits.catalog, resynchronising).await)?;
                     self.pipeline_ended(Left::RolledBack).await;
                 }
-                Ok(false)
+                Ok(PreparedHere::Refused)
             }
             Ok(Err(error)) => Err(Ending::TargetGone(error)),
-            Err(_) => timed_out(Err::<Result<bool, _>, _>(())),
+            Err(elapsed) => timed_out(Err::<Result<PreparedHere, _>, _>(elapsed)),
         }
     }
 
@@ -241,9 +254,15 @@ pub(super) fn misplaced() -> Refusal {
     Refusal::denied(Reason::TargetUnavailable, message)
 }
 
-fn described_otherwise() -> Refusal {
-    let message =
-        "the statement has other parameters or columns now than when it was prepared: prepare it again";
+fn described_otherwise(here: &PreparedHere) -> Refusal {
+    let message = match here {
+        PreparedHere::Refused => {
+            "the target does not prepare the statement on the connection that it was to run on"
+        }
+        PreparedHere::AsDescribed | PreparedHere::Otherwise => {
+            "the statement has other parameters or columns now than when it was prepared: prepare it again"
+        }
+    };
     Refusal { kind: RefusalKind::Superseded, ..Refusal::denied(Reason::ObjectChanged, message) }
 }
 

@@ -135,3 +135,26 @@ fn what_may_be_held_may_be_held_after_a_call_and_after_a_change_that_was_taken_b
     assert_eq!(session.finish().tags, ["UPDATE 1"]);
     assert_eq!(target.status(4), "held");
 }
+
+#[test]
+fn what_a_write_calls_by_a_default_or_a_domain_is_looked_at_again() {
+    let target = Target::declare(shared(), "called", &Wanted::default());
+    shared().owner(
+        "CREATE FUNCTION called_default() RETURNS text LANGUAGE sql AS $$ SELECT 'first' $$;
+         CREATE FUNCTION called_check(text) RETURNS boolean LANGUAGE sql AS $$ SELECT true $$;
+         CREATE DOMAIN called_domain AS text CHECK (called_check(VALUE));
+         ALTER TABLE called ADD COLUMN made text DEFAULT called_default(), ADD COLUMN kept called_domain",
+    );
+    for change in [
+        "CREATE OR REPLACE FUNCTION called_default() RETURNS text LANGUAGE sql AS $$ SELECT 'other' $$",
+        "CREATE OR REPLACE FUNCTION called_check(text) RETURNS boolean LANGUAGE sql AS $$ SELECT $1 <> 'x' $$",
+        "ALTER DOMAIN called_domain ADD CHECK (VALUE <> 'y')",
+    ] {
+        let mut session = target.session();
+        let notice = session.held("INSERT INTO called (id, status) VALUES (20, 'called')");
+        shared().owner(change);
+        shared().approve("dana", notice["approval_id"].as_str().expect("an id"));
+        assert_eq!(session.finish().refused(), says("42501", "superseded", "object_changed"), "{change}");
+    }
+    assert_eq!(shared().owner("SELECT count(*) FROM called WHERE id = 20"), "0");
+}

@@ -166,6 +166,25 @@ pub(crate) fn written() -> Value {
     })
 }
 
+/// A held write shows its parameters, runs once with exactly these when it is approved, and not at all when it is denied.
+/// `parameters` are their types and their bytes as this client sends them, in base64. Returns what was shown.
+fn held_write(judge: Judge, target: &Target<'_>, parameters: [(u32, &str); 3]) -> Value {
+    let running = judge.start(target, &["hold=1"]);
+    let id = running.held();
+    let shown = shared().approval(&id);
+    let expected = parameters.map(|(of_type, value)| (json!(of_type), json!(value)));
+    assert_eq!(bound(&shown), expected, "{shown}");
+    shared().approve("dana", &id);
+    let result = json!([["it's ü", "2024-02-29 12:34:56.789012+00"]]);
+    assert_eq!(running.finish("hold=1"), json!({ "result": result, "goes_on": 42 }));
+    assert_eq!(target.status(1), "it's ü");
+
+    let saw = judge.start(target, &["hold=2"]).denied("hold=2");
+    assert_eq!(saw, json!({ "result": refusal(DENIED), "goes_on": 42 }));
+    assert_eq!(target.status(2), "new");
+    shown
+}
+
 /// A refusal as the scripts show it.
 fn refusal((sqlstate, decision, reason): (&str, &str, &str)) -> Value {
     json!({ "sqlstate": sqlstate, "decision": decision, "reason": reason })

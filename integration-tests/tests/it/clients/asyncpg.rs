@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
-use super::{DENIED, Judge, bound, failures, refusal, refused_feature, written};
+use super::{DENIED, Judge, failures, held_write, refusal, refused_feature, written};
 use crate::{stack::shared, target::Target};
 
 static TARGET: LazyLock<Target<'static>> = LazyLock::new(|| Judge::Asyncpg.target());
@@ -85,24 +85,8 @@ fn an_error_or_a_refusal_in_a_transaction_fails_it_to_its_savepoint_or_its_end()
 
 #[test]
 fn a_held_write_runs_once_with_the_parameters_that_were_shown_or_not_at_all() {
-    let running = Judge::Asyncpg.start(&TARGET, &["hold=1"]);
-    let id = running.held();
-    let shown = shared().approval(&id);
     // asyncpg declares no type, and binds everything in binary as the types that are described.
-    let expected = [
-        (json!(25), json!("aXQncyDDvA==")),
-        (json!(1184), json!("AAK1g0FyhhQ=")),
-        (json!(23), json!("AAAAAQ==")),
-    ];
-    assert_eq!(bound(&shown), expected, "{shown}");
-    shared().approve("dana", &id);
-    let result = json!([["it's ü", "2024-02-29 12:34:56.789012+00"]]);
-    assert_eq!(running.finish("hold=1"), json!({ "result": result, "goes_on": 42 }));
-    assert_eq!(TARGET.status(1), "it's ü");
-
-    let saw = Judge::Asyncpg.start(&TARGET, &["hold=2"]).denied("hold=2");
-    assert_eq!(saw, json!({ "result": refusal(DENIED), "goes_on": 42 }));
-    assert_eq!(TARGET.status(2), "new");
+    held_write(Judge::Asyncpg, &TARGET, [(25, "aXQncyDDvA=="), (1184, "AAK1g0FyhhQ="), (23, "AAAAAQ==")]);
 }
 
 #[test]

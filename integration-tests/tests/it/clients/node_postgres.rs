@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
-use super::{DENIED, Judge, bound, failures, refusal, refused_feature, written};
+use super::{Judge, failures, held_write, refusal, refused_feature, written};
 use crate::{stack::shared, target::Target};
 
 static TARGET: LazyLock<Target<'static>> = LazyLock::new(|| Judge::NodePostgres.target());
@@ -76,24 +76,12 @@ fn an_error_or_a_refusal_in_a_transaction_fails_it() {
 
 #[test]
 fn a_held_write_runs_once_with_the_parameters_that_were_shown_or_not_at_all() {
-    let running = Judge::NodePostgres.start(&TARGET, &["hold=1"]);
-    let id = running.held();
-    let shown = shared().approval(&id);
     // node-postgres binds text, and leaves every type open.
-    let expected = [
-        (json!(25), json!("aXQncyDDvA==")),
-        (json!(1184), json!("MjAyNC0wMi0yOVQxMjozNDo1Ni43ODkwMTJa")),
-        (json!(23), json!("MQ==")),
-    ];
-    assert_eq!(bound(&shown), expected, "{shown}");
-    shared().approve("dana", &id);
-    let result = json!([["it's ü", "2024-02-29 12:34:56.789012+00"]]);
-    assert_eq!(running.finish("hold=1"), json!({ "result": result, "goes_on": 42 }));
-    assert_eq!(TARGET.status(1), "it's ü");
-
-    let saw = Judge::NodePostgres.start(&TARGET, &["hold=2"]).denied("hold=2");
-    assert_eq!(saw, json!({ "result": refusal(DENIED), "goes_on": 42 }));
-    assert_eq!(TARGET.status(2), "new");
+    held_write(
+        Judge::NodePostgres,
+        &TARGET,
+        [(25, "aXQncyDDvA=="), (1184, "MjAyNC0wMi0yOVQxMjozNDo1Ni43ODkwMTJa"), (23, "MQ==")],
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
-use super::{DENIED, Judge, bound, failures, refusal, refused_feature, written};
+use super::{DENIED, Judge, failures, held_write, refusal, refused_feature, written};
 use crate::{stack::shared, target::Target};
 
 static TARGET: LazyLock<Target<'static>> = LazyLock::new(|| Judge::Psycopg.target());
@@ -86,26 +86,11 @@ fn transactions_that_it_begins_by_itself_are_kept_and_undone() {
 
 #[test]
 fn a_held_write_runs_once_with_the_parameters_that_were_shown_or_not_at_all() {
-    let running = Judge::Psycopg.start(&TARGET, &["hold=1"]);
-    let id = running.held();
-    let shown = shared().approval(&id);
+    // psycopg leaves the type of text open, sends a time in binary because it was told to, and the smallest integer.
+    let shown =
+        held_write(Judge::Psycopg, &TARGET, [(25, "aXQncyDDvA=="), (1184, "AAK1g0FyhhQ="), (21, "AAE=")]);
     let statement = "UPDATE psycopg SET status = $1, at = $2 WHERE id = $3 RETURNING status, at::text";
     assert_eq!(shown["card"]["statement"], statement);
-    // psycopg leaves the type of text open, sends a time in binary because it was told to, and the smallest integer.
-    let expected = [
-        (json!(25), json!("aXQncyDDvA==")),
-        (json!(1184), json!("AAK1g0FyhhQ=")),
-        (json!(21), json!("AAE=")),
-    ];
-    assert_eq!(bound(&shown), expected, "{shown}");
-    shared().approve("dana", &id);
-    let result = json!([["it's ü", "2024-02-29 12:34:56.789012+00"]]);
-    assert_eq!(running.finish("hold=1"), json!({ "result": result, "goes_on": 42 }));
-    assert_eq!(TARGET.status(1), "it's ü");
-
-    let saw = Judge::Psycopg.start(&TARGET, &["hold=2"]).denied("hold=2");
-    assert_eq!(saw, json!({ "result": refusal(DENIED), "goes_on": 42 }));
-    assert_eq!(TARGET.status(2), "new");
 }
 
 #[test]

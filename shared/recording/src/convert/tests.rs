@@ -93,7 +93,7 @@ proptest! {
                 Entry::Intent(intent) => &mut intent.binding,
                 Entry::Hold(hold) => &mut hold.binding,
                 Entry::Refusal(refusal) => &mut refusal.binding,
-                _ => unreachable!(),
+                other => panic!("{other:?} has no binding"),
             };
             of_entry.clone_from(&binding);
             let header = header(0, at(), Durability::Fsync, &entry);

@@ -94,6 +94,12 @@ def encoded(operation: dict) -> bytes:
     )
 
 
+def unmasked(operation: dict) -> bool:
+    """Whether the classes that come back unmasked are those of the pairs, where pairs say so."""
+    classes = {fact["path"][0] for fact in operation["pairs"] if fact["action"] == "unmask"}
+    return not classes or operation["unmask"] == sorted(classes)
+
+
 def digest(operation: dict) -> str:
     return hashlib.sha256(encoded(operation)).hexdigest()
 
@@ -105,6 +111,11 @@ def main() -> int:
         f"{vector['name']}: computed {computed}, published {vector['sha256']}"
         for vector in vectors
         if (computed := digest(vector["operation"])) != vector["sha256"]
+    ]
+    wrong += [
+        f"{vector['name']}: classes and pairs disagree"
+        for vector in vectors
+        if not unmasked(vector["operation"])
     ]
     print("\n".join(wrong) or f"{len(vectors)} digests agree")
     if not vectors or len({vector["sha256"] for vector in vectors}) != len(vectors):

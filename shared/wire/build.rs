@@ -5,11 +5,11 @@ use std::{env, error::Error, fs, path::PathBuf};
 use prost::Message as _;
 
 const PROTO_ROOT: &str = "../../proto";
-const PROTOS: [&str; 6] = ["session", "policy", "recording", "approval", "edge", "admin"];
+const PROTOS: [&str; 7] = ["class", "session", "policy", "recording", "approval", "edge", "admin"];
 
-/// Messages that carry a bearer secret, a caller's statement, what goes with it, or its digest: their `Debug` is
-/// written by hand and shows none of it.
-const SECRET: [&str; 16] = [
+/// Messages that carry a secret, a caller's statement, what goes with it or answers it, or its digest: their `Debug`
+/// is written by hand and shows none of it.
+const SECRET: [&str; 19] = [
     "EnrolRequest",
     "OpenSessionRequest",
     "MintedCredential",
@@ -26,6 +26,9 @@ const SECRET: [&str; 16] = [
     "IntentFrame",
     "HoldFrame",
     "RefusalFrame",
+    "ReplyFrame",
+    "OutcomeFrame",
+    "ArchivedSegment",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

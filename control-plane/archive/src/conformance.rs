@@ -15,6 +15,7 @@ pub async fn run<F: Future<Output = Arc<dyn Archive>>>(fresh: impl Fn() -> F) {
     of_many_writers_one_wins(&*fresh().await).await;
     equal_writers_all_succeed(&*fresh().await).await;
     bounds_what_it_reads(&*fresh().await).await;
+    reads_parts_of_objects(&*fresh().await).await;
     lists_by_prefix_in_order(&*fresh().await).await;
 }
 
@@ -63,6 +64,30 @@ async fn bounds_what_it_reads(archive: &dyn Archive) {
     archive.put_new(&key("five"), Bytes::from_static(b"12345")).await.unwrap();
     assert_eq!(archive.get(&key("five"), 4).await, Err(ArchiveError::TooLarge { bytes: 5 }));
     assert_eq!(archive.get(&key("five"), 5).await, Ok(Some(Bytes::from_static(b"12345"))));
+}
+
+async fn reads_parts_of_objects(archive: &dyn Archive) {
+    let name = key("packs/a/00000000");
+    assert_eq!(archive.get_range(&name, 0, 4).await, Ok(None));
+    assert_eq!(archive.get_range(&name, 0, 0).await, Ok(None));
+    archive.put_new(&name, Bytes::from_static(b"0123456789")).await.unwrap();
+    for (offset, len, expected) in [
+        (0, 4, "0123"),
+        (3, 4, "3456"),
+        (6, 4, "6789"),
+        (0, 10, "0123456789"),
+        (8, 4, "89"),
+        (10, 4, ""),
+        (u64::MAX, usize::MAX, ""),
+        (2, usize::MAX, "23456789"),
+        (3, 0, ""),
+    ] {
+        let read = archive.get_range(&name, offset, len).await;
+        assert_eq!(read, Ok(Some(Bytes::from_static(expected.as_bytes()))), "{offset} and {len}");
+    }
+    assert_eq!(archive.get_range(&key("packs/a"), 0, 4).await, Ok(None), "a folder is no object");
+    archive.put_new(&key("large"), big(5)).await.unwrap();
+    assert_eq!(archive.get_range(&key("large"), 7, 9).await, Ok(Some(big(5).slice(7..16))));
 }
 
 async fn lists_by_prefix_in_order(archive: &dyn Archive) {

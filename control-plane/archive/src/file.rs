@@ -5,7 +5,7 @@
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
-    io::{self, ErrorKind, Read, Write},
+    io::{self, ErrorKind, Read, Seek, SeekFrom, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::{
@@ -82,6 +82,11 @@ impl Archive for FileArchive {
         self.blocking(move |folder| folder.get(&key, max_bytes)).await
     }
 
+    async fn get_range(&self, key: &Key, offset: u64, len: usize) -> Result<Option<Bytes>, ArchiveError> {
+        let key = key.clone();
+        self.blocking(move |folder| folder.get_range(&key, offset, len)).await
+    }
+
     async fn list(&self, prefix: &str) -> Result<Vec<Key>, ArchiveError> {
         let prefix = prefix.to_owned();
         self.blocking(move |folder| folder.list(&prefix)).await
@@ -155,6 +160,28 @@ impl Folder {
     }
 
     fn get(&self, key: &Key, max_bytes: usize) -> Result<Option<Bytes>, ArchiveError> {
+        let Some((file, len)) = self.object(key)? else { return Ok(None) };
+        if len > max_bytes as u64 {
+            return Err(ArchiveError::TooLarge { bytes: len });
+        }
+        let mut bytes = Vec::with_capacity(len as usize);
+        file.take(max_bytes as u64).read_to_end(&mut bytes)?;
+        Ok(Some(bytes.into()))
+    }
+
+    fn get_range(&self, key: &Key, offset: u64, len: usize) -> Result<Option<Bytes>, ArchiveError> {
+        let Some((mut file, there)) = self.object(key)? else { return Ok(None) };
+        let len = there.saturating_sub(offset).min(len as u64);
+        let mut bytes = Vec::with_capacity(len as usize);
+        if len > 0 {
+            file.seek(SeekFrom::Start(offset))?;
+            file.take(len).read_to_end(&mut bytes)?;
+        }
+        Ok(Some(bytes.into()))
+    }
+
+    /// The file of an object, and its length.
+    fn object(&self, key: &Key) -> Result<Option<(File, u64)>, ArchiveError> {
         let file = match File::open(self.root.join(key.as_str())) {
             Ok(file) => file,
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
@@ -163,15 +190,7 @@ impl Folder {
             Err(error) => return Err(error.into()),
         };
         let metadata = file.metadata()?;
-        if metadata.is_dir() {
-            return Ok(None);
-        }
-        if metadata.len() > max_bytes as u64 {
-            return Err(ArchiveError::TooLarge { bytes: metadata.len() });
-        }
-        let mut bytes = Vec::with_capacity(metadata.len() as usize);
-        file.take(max_bytes as u64).read_to_end(&mut bytes)?;
-        Ok(Some(bytes.into()))
+        Ok((!metadata.is_dir()).then_some((file, metadata.len())))
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<Key>, ArchiveError> {

@@ -52,6 +52,10 @@ pub trait Archive: Send + Sync {
     /// The object, `None` if there is none, [`ArchiveError::TooLarge`] if it has more than `max_bytes`.
     async fn get(&self, key: &Key, max_bytes: usize) -> Result<Option<Bytes>, ArchiveError>;
 
+    /// `len` bytes of an object from the byte `offset` on, or fewer (perhaps none) where it ends before; `None` if there
+    /// is no such object.
+    async fn get_range(&self, key: &Key, offset: u64, len: usize) -> Result<Option<Bytes>, ArchiveError>;
+
     /// Keys whose text begins with `prefix`, in byte order; all of them for the empty prefix.
     async fn list(&self, prefix: &str) -> Result<Vec<Key>, ArchiveError>;
 

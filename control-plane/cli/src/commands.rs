@@ -53,6 +53,9 @@ enum Command {
     /// Protected resources.
     #[command(subcommand)]
     Targets(resources::ResourceCommand),
+    /// Data classes: what comes back masked unless policy permits to unmask it.
+    #[command(subcommand)]
+    Classes(resources::ResourceCommand),
     /// Registered callers.
     #[command(subcommand)]
     Agents(resources::ResourceCommand),
@@ -91,6 +94,7 @@ impl Cli {
             Command::Get(args) => get::run(args, at, out).await,
             Command::Diff(args) => diff::run(args, at, out).await,
             Command::Targets(command) => resources::run(Kind::Target, command, at, out).await,
+            Command::Classes(command) => resources::run(Kind::DataClass, command, at, out).await,
             Command::Agents(command) => resources::run(Kind::Agent, command, at, out).await,
             Command::Zones(command) => resources::run(Kind::Zone, command, at, out).await,
             Command::Policies(command) => resources::run(Kind::PolicyBundle, command, at, out).await,

@@ -6,7 +6,7 @@ mod builtin;
 mod moment;
 mod numeric;
 
-use countersign_model::{Binding, Parameter};
+use countersign_recording::{RecordedBinding, RecordedParameter, RecordedValue};
 use countersign_wire::v1::{Card, CardParameter};
 
 use crate::{
@@ -32,6 +32,8 @@ struct Value<'a> {
     format: u32,
     /// `None` is NULL.
     bytes: Option<&'a [u8]>,
+    /// What stands for it in a recording, where it is masked.
+    masked: Option<&'a str>,
 }
 
 impl<'a> From<&'a Card> for Bound<'a> {
@@ -44,8 +46,8 @@ impl<'a> From<&'a Card> for Bound<'a> {
     }
 }
 
-impl<'a> From<&'a Binding> for Bound<'a> {
-    fn from(binding: &'a Binding) -> Self {
+impl<'a> From<&'a RecordedBinding> for Bound<'a> {
+    fn from(binding: &'a RecordedBinding) -> Self {
         Self {
             parameters: binding.parameters.iter().map(Into::into).collect(),
             result_formats: binding.result_formats.iter().map(|format| u32::from(*format)).collect(),
@@ -61,17 +63,24 @@ impl<'a> From<&'a CardParameter> for Value<'a> {
             resolved: parameter.r#type,
             format: parameter.format,
             bytes: (!parameter.is_null).then_some(&parameter.value),
+            masked: None,
         }
     }
 }
 
-impl<'a> From<&'a Parameter> for Value<'a> {
-    fn from(parameter: &'a Parameter) -> Self {
+impl<'a> From<&'a RecordedParameter> for Value<'a> {
+    fn from(parameter: &'a RecordedParameter) -> Self {
+        let (bytes, masked) = match &parameter.value {
+            RecordedValue::Null => (None, None),
+            RecordedValue::Plain(value) => (Some(value.0.as_slice()), None),
+            RecordedValue::Masked(label) => (None, Some(label.as_str())),
+        };
         Self {
             declared: parameter.declared_type,
             resolved: parameter.resolved_type,
             format: parameter.format.into(),
-            bytes: parameter.value.as_deref(),
+            bytes,
+            masked,
         }
     }
 }
@@ -97,6 +106,9 @@ impl Bound<'_> {
 impl Value<'_> {
     fn print(&self, number: usize, label: &str, out: &mut Output) -> Result<(), Failure> {
         let what = format!("${number}, {}", self.type_words());
+        if let Some(masked) = self.masked {
+            return out.hanging(label, &format!("{what}, MASKED as {masked}"));
+        }
         let Some(bytes) = self.bytes else { return out.hanging(label, &format!("{what}, NULL")) };
         let what = format!("{what}, in {}, {}", format_word(self.format), size(bytes));
         let in_hex = hex(bytes);
@@ -135,10 +147,22 @@ impl Value<'_> {
     }
 }
 
-/// The types that a statement declares for its parameters, in order; empty if it leaves all of them open.
-pub(crate) fn declared(binding: &Binding) -> String {
+/// What a value of this type and format says, as text; `None` for bytes and for what is not known here.
+pub(crate) fn reading(oid: u32, format: u16, bytes: &[u8]) -> Option<String> {
+    match format {
+        0 => std::str::from_utf8(bytes).ok().map(ToOwned::to_owned),
+        _ => builtin::read(oid, bytes).map(|read| match read {
+            Read::Text(text) | Read::Value(text) => text,
+        }),
+    }
+}
+
+/// The types that a statement declares for its parameters, in order, up to the last that it does not leave open.
+pub(crate) fn declared(binding: &RecordedBinding) -> String {
+    let types: Vec<u32> = binding.parameters.iter().map(|parameter| parameter.declared_type).collect();
+    let declared = types.iter().rposition(|oid| *oid != 0).map_or(0, |last| last.saturating_add(1));
     let word = |oid: &u32| if *oid == 0 { "left open".to_owned() } else { type_name(*oid) };
-    binding.declared_types().iter().map(word).collect::<Vec<_>>().join(", ")
+    types.iter().take(declared).map(word).collect::<Vec<_>>().join(", ")
 }
 
 fn type_word(oid: u32) -> String {

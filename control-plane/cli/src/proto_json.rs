@@ -26,6 +26,7 @@ macro_rules! described {
 described!(
     ZoneSpec,
     TargetSpec,
+    DataClassSpec,
     AgentSpec,
     PolicyBundleSpec,
     Session,
@@ -140,6 +141,7 @@ mod tests {
     fn every_described_message_is_in_the_descriptors() {
         for name in [
             v1::ZoneSpec::NAME,
+            v1::DataClassSpec::NAME,
             v1::PolicyBundleSpec::NAME,
             v1::Session::NAME,
             v1::RecordingSummary::NAME,

@@ -21,6 +21,8 @@ pub enum Kind {
     Zone,
     /// A protected resource.
     Target,
+    /// What is sensitive.
+    DataClass,
     /// A registered caller.
     Agent,
     /// A set of policies.
@@ -66,6 +68,7 @@ impl Document {
         let spec = match &resource.spec {
             Some(Spec::Zone(spec)) => to_json(spec)?,
             Some(Spec::Target(spec)) => to_json(spec)?,
+            Some(Spec::DataClass(spec)) => to_json(spec)?,
             Some(Spec::Agent(spec)) => to_json(spec)?,
             Some(Spec::PolicyBundle(spec)) => to_json(spec)?,
             None => Value::Null,
@@ -85,13 +88,14 @@ impl Document {
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [Self::Zone, Self::Target, Self::Agent, Self::PolicyBundle];
+    const ALL: [Self; 5] = [Self::Zone, Self::Target, Self::DataClass, Self::Agent, Self::PolicyBundle];
 
     /// The kind as documents and the admin API have it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Zone => "Zone",
             Self::Target => "Target",
+            Self::DataClass => "DataClass",
             Self::Agent => "Agent",
             Self::PolicyBundle => "PolicyBundle",
         }
@@ -101,6 +105,7 @@ impl Kind {
         Ok(match self {
             Self::Zone => Spec::Zone(from_json(json)?),
             Self::Target => Spec::Target(from_json(json)?),
+            Self::DataClass => Spec::DataClass(from_json(json)?),
             Self::Agent => Spec::Agent(from_json(json)?),
             Self::PolicyBundle => Spec::PolicyBundle(from_json(json)?),
         })
@@ -113,7 +118,8 @@ impl fmt::Display for Kind {
     }
 }
 
-/// As people type it on a command line: in any case, singular or plural, `policy` for `PolicyBundle`.
+/// As people type it on a command line: in any case, singular or plural, `class` for `DataClass` and `policy` for
+/// `PolicyBundle`.
 impl FromStr for Kind {
     type Err = String;
 
@@ -121,6 +127,7 @@ impl FromStr for Kind {
         match text.to_ascii_lowercase().as_str() {
             "zone" | "zones" => Ok(Self::Zone),
             "target" | "targets" => Ok(Self::Target),
+            "dataclass" | "dataclasses" | "class" | "classes" => Ok(Self::DataClass),
             "agent" | "agents" => Ok(Self::Agent),
             "policybundle" | "policybundles" | "policy" | "policies" => Ok(Self::PolicyBundle),
             _ => Err(format!("expected one of {}", Self::ALL.map(Self::as_str).join(", "))),

@@ -10,6 +10,7 @@ use std::{
 use countersign_archive::Archive;
 use countersign_model::{ApprovalId, Name};
 use countersign_pki::{ApprovalsKey, Ca, DeploymentKey};
+use countersign_recording::OpeningKey;
 use countersign_store::{AuditEvent, Store, StoreError};
 use tokio::sync::{Mutex as AsyncMutex, Semaphore, broadcast, watch};
 
@@ -58,6 +59,8 @@ pub struct Parts {
     pub deployment_key: Arc<DeploymentKey>,
     /// Seals what is asked of people, and authenticates their votes.
     pub approvals_key: Arc<ApprovalsKey>,
+    /// Opens recordings, which edges seal to its public half.
+    pub opening_key: Arc<OpeningKey>,
     /// What the deployment is set to.
     pub settings: Settings,
     /// What time it is.

@@ -8,6 +8,7 @@ use countersign_model::{
     Action, ApprovalId, Fact, Identity, OperationContext, OperationId, Reason, Resource, Verdict,
 };
 use countersign_pki::EdgeIdentity;
+use countersign_runtime::{Failpoint, failpoint};
 use countersign_store::SessionRecord;
 use countersign_wire::v1;
 use tracing::warn;
@@ -93,6 +94,9 @@ impl Core {
             Err(reason) => Err(MintRefusal::refused(reason)),
         };
         self.audit_mint(&session, identity, (operation, approval), &minted).await?;
+        if approval.is_some() {
+            failpoint(Failpoint::CredentialMinted);
+        }
         minted
     }
 
@@ -130,6 +134,7 @@ impl Core {
         };
         if let Some(approval) = approval {
             self.claim_mint(approval, session, operation).await?;
+            failpoint(Failpoint::MintClaimed);
         }
         let resource =
             if registration.resource.is_empty() { DEFAULT_RESOURCE } else { registration.resource };

@@ -26,6 +26,7 @@ pub(crate) struct Declared {
     pub(crate) generation: u64,
     pub(crate) zones: BTreeMap<Name, v1::ZoneSpec>,
     pub(crate) targets: BTreeMap<Name, v1::TargetSpec>,
+    pub(crate) classes: BTreeMap<Name, v1::DataClassSpec>,
     pub(crate) agents: BTreeMap<Name, v1::AgentSpec>,
     pub(crate) bundles: BTreeMap<Name, v1::PolicyBundleSpec>,
 }
@@ -61,6 +62,7 @@ impl Declared {
         match spec {
             Spec::Zone(spec) => drop(self.zones.insert(name, spec)),
             Spec::Target(spec) => drop(self.targets.insert(name, spec)),
+            Spec::DataClass(spec) => drop(self.classes.insert(name, spec)),
             Spec::Agent(spec) => drop(self.agents.insert(name, spec)),
             Spec::PolicyBundle(spec) => drop(self.bundles.insert(name, spec)),
         }
@@ -72,6 +74,7 @@ pub(crate) fn kind_of(spec: &Spec) -> ResourceKind {
     match spec {
         Spec::Zone(_) => ResourceKind::Zone,
         Spec::Target(_) => ResourceKind::Target,
+        Spec::DataClass(_) => ResourceKind::DataClass,
         Spec::Agent(_) => ResourceKind::Agent,
         Spec::PolicyBundle(_) => ResourceKind::PolicyBundle,
     }
@@ -82,6 +85,7 @@ pub(crate) fn encode(spec: &Spec) -> Vec<u8> {
     match spec {
         Spec::Zone(spec) => spec.encode_to_vec(),
         Spec::Target(spec) => spec.encode_to_vec(),
+        Spec::DataClass(spec) => spec.encode_to_vec(),
         Spec::Agent(spec) => spec.encode_to_vec(),
         Spec::PolicyBundle(spec) => spec.encode_to_vec(),
     }
@@ -97,6 +101,7 @@ pub(crate) fn decode_as(kind: ResourceKind, bytes: &[u8]) -> Option<Spec> {
     let spec = match kind {
         ResourceKind::Zone => Spec::Zone(v1::ZoneSpec::decode(bytes).ok()?),
         ResourceKind::Target => Spec::Target(v1::TargetSpec::decode(bytes).ok()?),
+        ResourceKind::DataClass => Spec::DataClass(v1::DataClassSpec::decode(bytes).ok()?),
         ResourceKind::Agent => Spec::Agent(v1::AgentSpec::decode(bytes).ok()?),
         ResourceKind::PolicyBundle => Spec::PolicyBundle(v1::PolicyBundleSpec::decode(bytes).ok()?),
     };

@@ -3,7 +3,7 @@
 use countersign_archive::ArchiveError;
 use countersign_model::Reason;
 use countersign_pki::CaError;
-use countersign_recording::SegmentError;
+use countersign_recording::{InvalidPack, SegmentError};
 use countersign_store::StoreError;
 
 /// Why an admin's change or question about resources was refused.
@@ -12,6 +12,9 @@ pub enum ResourceError {
     /// The resource does not validate; the text is for the admin.
     #[error("{0}")]
     Invalid(String),
+    /// The resource refers to one that is not there; the text is for the admin.
+    #[error("{0}")]
+    Missing(String),
     /// There is no such resource.
     #[error("there is no such resource")]
     NotFound,
@@ -105,12 +108,15 @@ impl From<StoreError> for OpenRefused {
     }
 }
 
-/// Why a segment was not taken.
+/// Why a pack or one of its segments was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum IngestError {
     /// The edge may not upload it, or never will.
     #[error(transparent)]
     Edge(#[from] EdgeError),
+    /// It is not what a pack must be.
+    #[error(transparent)]
+    Pack(#[from] InvalidPack),
     /// It is not what a segment must be.
     #[error(transparent)]
     Segment(#[from] SegmentError),
@@ -129,6 +135,20 @@ pub enum IngestError {
     /// The archive failed.
     #[error("the archive failed: {0}")]
     Archive(ArchiveError),
+}
+
+impl IngestError {
+    /// The word for what was refused, which will not pass by itself; `None` if it is not about what was sent.
+    pub fn refusal(&self) -> Option<&'static str> {
+        match self {
+            Self::Edge(EdgeError::UnknownSession) => Some("unknown_session"),
+            Self::Pack(_) | Self::Segment(_) | Self::Edge(EdgeError::Malformed(_)) => Some("malformed"),
+            Self::Foreign(_) => Some("foreign"),
+            Self::Gap { .. } => Some("gap"),
+            Self::Taken(_) => Some("taken"),
+            Self::Edge(_) | Self::Archive(_) => None,
+        }
+    }
 }
 
 impl From<StoreError> for IngestError {

@@ -1,145 +1,154 @@
-//! Segments on their way to the archive.
+//! Packs of segments on their way to the archive.
 //!
-//! The order makes a death at any point harmless: the object first (the same bytes may be put again), then the store,
-//! then the acknowledgement; after the last segment the manifest's object, then the seal. An edge that missed an
-//! acknowledgement sends again and meets the same steps, of which those done are found done.
+//! The order makes a death at any point harmless: every segment is judged, then the pack is archived (the same bytes
+//! may be put again), then the store lists its segments, then the edge is answered; after a recording's last segment
+//! the manifest's object, then the seal. An edge that missed an answer sends again and meets the same steps, of which
+//! those done are found done. A pack of which nothing is new is not archived: its segments rest elsewhere.
+
+mod judged;
 
 use bytes::Bytes;
 use countersign_archive::{ArchiveError, Key};
 use countersign_model::RecordingId;
 use countersign_pki::EdgeIdentity;
-use countersign_recording::{CheckedSegment, MAX_SEGMENT, chain_start, check_segment};
-use countersign_store::{AppendError, Recording, Segment, SessionRecord, StoreError};
+use countersign_recording::{MAX_PACK, Pack};
+use countersign_runtime::{Failpoint, failpoint};
+use countersign_store::{AppendError, Segment, SessionRecord, StoreError};
 use countersign_wire::v1;
 use prost::Message as _;
+use sha2::{Digest as _, Sha256};
 use tracing::{info, warn};
 
+use self::judged::{Judged, Judging};
 use crate::{
-    Core, EdgeError, IngestError,
-    recordings::{MAX_MANIFEST, manifest_key, segment_key},
+    Core, IngestError,
+    recordings::{MAX_MANIFEST, manifest_key, pack_key},
     sessions::RECORDING_COMPLETE,
 };
 
+/// A pack as an edge sends it.
+#[derive(Debug, Clone)]
+pub struct PackUpload {
+    /// The process that made it.
+    pub boot_id: Vec<u8>,
+    /// Its number.
+    pub number: u64,
+    /// What it hashes to.
+    pub sha256: Vec<u8>,
+    /// All of it.
+    pub bytes: Bytes,
+}
+
+/// What became of a pack.
+#[derive(Debug)]
+pub struct PackTaken {
+    /// SHA-256 of what was sent.
+    pub sha256: [u8; 32],
+    /// Each segment in the order of the pack.
+    pub segments: Vec<SegmentTaken>,
+}
+
+/// What became of a segment.
+#[derive(Debug)]
+pub struct SegmentTaken {
+    /// The recording that the pack names.
+    pub recording: RecordingId,
+    /// Its number there.
+    pub number: u32,
+    /// It rests in the archive and is listed, or why not.
+    pub result: Result<(), IngestError>,
+}
+
 impl Core {
-    /// Takes a segment in and returns the SHA-256 of what is archived.
+    /// Takes a pack in: what is new and right in it is archived and listed. A segment that is refused takes nothing
+    /// along but later ones of its recording.
     ///
     /// # Errors
-    /// [`IngestError`]. Those of store and archive are worth trying again with.
-    pub async fn ingest(
-        &self,
-        peer: &EdgeIdentity,
-        upload: v1::UploadSegmentsRequest,
-    ) -> Result<[u8; 32], IngestError> {
-        if upload.segment.len() > MAX_SEGMENT {
-            return Err(IngestError::Foreign("the segment is longer than 1 MiB"));
+    /// [`IngestError`] if nothing of it was taken, or if it is not known what was: then it is worth trying again with.
+    pub async fn ingest(&self, peer: &EdgeIdentity, upload: PackUpload) -> Result<PackTaken, IngestError> {
+        // Whose it is comes first: judging costs many times what sending does.
+        self.enrolled(peer).await?;
+        let PackUpload { boot_id, number, sha256, bytes } = upload;
+        let (pack, hash) = self.read(bytes.clone()).await?;
+        if pack.name().number != number || pack.name().boot_id.as_slice() != boot_id || hash != *sha256 {
+            return Err(IngestError::Foreign("the pack is not the one that the upload names"));
         }
-        // Whose it is comes first: a segment inflates to many times its size.
-        let id = upload.recording_id.parse();
-        let id: RecordingId = id.map_err(|_| EdgeError::Malformed("recording_id is malformed"))?;
-        let recording = self.recording_of(peer, id).await?;
-        let session = self.recorded_session(peer, &recording).await?;
-        let (checked, bytes) = self.judge(upload.segment).await?;
-        if checked.recording != id || checked.number != upload.number {
-            return Err(IngestError::Foreign("the segment is not the one that the upload names"));
+        self.check_maker(peer, &pack).await?;
+        let mut judging = Judging::new(self, peer, &pack, &bytes);
+        let mut judged = Vec::new();
+        for place in pack.places() {
+            judged.push((place.segment, separate(judging.judge(&place).await)?));
         }
-        self.check_keys(peer, &session, &checked).await?;
-        let archived = self.archived_already(&recording, &checked).await?;
-        if !archived {
-            check_continues(&recording, &checked)?;
-            self.archive_segment(&checked, bytes).await?;
+        if judged.iter().any(|(_, judged)| matches!(judged, Ok(Judged::New(..)))) {
+            let key: Key = pack_key(pack.name())?;
+            self.parts.archive.put_new(&key, bytes).await?;
+            failpoint(Failpoint::RecordingArchived);
         }
-        if checked.last {
-            self.seal(&recording.id, &session).await?;
+        let mut segments = Vec::with_capacity(judged.len());
+        for (planned, judged) in judged {
+            let (recording, number) = (planned.recording, planned.number);
+            let result = match judged {
+                Ok(judged) => separate(self.settle(recording, judged).await)?,
+                Err(refused) => Err(refused),
+            };
+            segments.push(SegmentTaken { recording, number, result });
         }
-        Ok(checked.sha256)
+        failpoint(Failpoint::PackTaken);
+        Ok(PackTaken { sha256: hash, segments })
     }
 
-    /// Judges a segment on a thread that may be kept busy, a few at a time.
-    async fn judge(&self, bytes: Vec<u8>) -> Result<(CheckedSegment, Vec<u8>), IngestError> {
+    /// The pack, if it is whole, and its hash.
+    async fn read(&self, bytes: Bytes) -> Result<(Pack, [u8; 32]), IngestError> {
+        if bytes.len() > MAX_PACK {
+            return Err(IngestError::Foreign("the pack is longer than 8 MiB"));
+        }
+        self.on_a_thread(move || Ok((Pack::check(&bytes)?, Sha256::digest(&bytes).into()))).await
+    }
+
+    /// Works on a thread that may be kept busy, a few at a time.
+    async fn on_a_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, IngestError> + Send + 'static,
+    ) -> Result<T, IngestError> {
         let stopped = |error: &dyn ToString| IngestError::from(StoreError::unavailable(error.to_string()));
         let permit = self.judging.clone().acquire_owned().await.map_err(|error| stopped(&error))?;
-        let judged = tokio::task::spawn_blocking(move || {
+        let done = tokio::task::spawn_blocking(move || {
             // Goes with the work, which goes on if the caller does not.
             let _permit = permit;
-            check_segment(&bytes).map(|checked| (checked, bytes))
+            work()
         });
-        Ok(judged.await.map_err(|error| stopped(&error))??)
+        done.await.map_err(|error| stopped(&error))?
     }
 
-    async fn recording_of(&self, peer: &EdgeIdentity, id: RecordingId) -> Result<Recording, IngestError> {
-        self.enrolled(peer).await?;
-        match self.parts.store.recording(id).await {
-            Err(StoreError::NotFound) => Err(EdgeError::UnknownSession.into()),
-            found => Ok(found?),
+    /// This edge made it, in a process that attached: this one or an earlier one.
+    async fn check_maker(&self, peer: &EdgeIdentity, pack: &Pack) -> Result<(), IngestError> {
+        if pack.name().edge != peer.name {
+            return Err(IngestError::Foreign("the pack names another edge"));
         }
-    }
-
-    /// The session of a recording, if this edge opened it. A later process of the edge may upload what an earlier left.
-    async fn recorded_session(
-        &self,
-        peer: &EdgeIdentity,
-        recording: &Recording,
-    ) -> Result<SessionRecord, IngestError> {
-        Ok(self.session_of(peer, &recording.session.to_string()).await?)
-    }
-
-    /// The process that began the segment is one that attached, and the key that closed it one that this edge
-    /// announced over its own TLS: the process's own, or that of a later one, which found it after a crash.
-    async fn check_keys(
-        &self,
-        peer: &EdgeIdentity,
-        session: &SessionRecord,
-        checked: &CheckedSegment,
-    ) -> Result<(), IngestError> {
-        if checked.edge != peer.name {
-            return Err(IngestError::Foreign("the segment names another edge"));
-        }
-        if checked.number == 0 && checked.boot_id != session.boot_id {
-            return Err(IngestError::Foreign("the segment names another process than opened the session"));
-        }
-        match self.parts.store.boot(&peer.name, checked.boot_id).await {
+        match self.parts.store.boot(&peer.name, pack.name().boot_id).await {
             Err(StoreError::NotFound) => {
-                return Err(IngestError::Foreign("the segment names a process that never attached"));
+                Err(IngestError::Foreign("the pack names a process that never attached"))
             }
-            found => found?,
-        };
-        if self.parts.store.knows_recording_key(&peer.name, checked.signing_key).await? {
-            Ok(())
-        } else {
-            Err(IngestError::Foreign("the segment is signed by a key that this edge does not have"))
+            found => Ok(found.map(drop)?),
         }
     }
 
-    async fn archived_already(
-        &self,
-        recording: &Recording,
-        checked: &CheckedSegment,
-    ) -> Result<bool, IngestError> {
-        if checked.number >= recording.segments {
-            return Ok(false);
-        }
-        let segments = self.parts.store.segments(recording.id).await?;
-        match segments.into_iter().find(|segment| segment.number == checked.number) {
-            Some(present) if present.sha256 == checked.sha256 => Ok(true),
-            Some(_) => Err(IngestError::Taken("another segment has this number")),
-            None => Ok(false),
-        }
+    /// Lists a segment whose pack is archived, and seals its recording with the last.
+    async fn settle(&self, recording: RecordingId, judged: Judged) -> Result<(), IngestError> {
+        let (session, last) = match judged {
+            Judged::Listed { session, last } => (session, last),
+            Judged::New(session, segment) => {
+                let last = segment.last;
+                self.append(recording, segment).await?;
+                failpoint(Failpoint::RecordingListed);
+                (session, last)
+            }
+        };
+        if last { self.seal(&recording, &session).await } else { Ok(()) }
     }
 
-    async fn archive_segment(&self, checked: &CheckedSegment, bytes: Vec<u8>) -> Result<(), IngestError> {
-        let key: Key = segment_key(checked.recording, checked.number)?;
-        self.parts.archive.put_new(&key, Bytes::from(bytes)).await?;
-        let segment = Segment {
-            number: checked.number,
-            sha256: checked.sha256,
-            bytes: checked.bytes,
-            frame_count: checked.frame_count,
-            first_sequence: checked.first_sequence,
-            last_link: checked.last_link,
-            signing_key: checked.signing_key,
-            last: checked.last,
-        };
-        match self.parts.store.append_segment(checked.recording, segment).await {
+    async fn append(&self, recording: RecordingId, segment: Segment) -> Result<(), IngestError> {
+        match self.parts.store.append_segment(recording, segment).await {
             Ok(_) => Ok(()),
             Err(AppendError::Gap { expected }) => Err(IngestError::Gap { expected }),
             Err(AppendError::Different) => Err(IngestError::Taken("another segment has this number")),
@@ -148,7 +157,7 @@ impl Core {
         }
     }
 
-    /// Writes the sealed manifest beside the segments, then seals. A recording that is complete has no open session.
+    /// Writes the sealed manifest, then seals. A recording that is complete has no open session.
     async fn seal(&self, id: &RecordingId, session: &SessionRecord) -> Result<(), IngestError> {
         let recording = self.parts.store.recording(*id).await?;
         if !recording.sealed {
@@ -159,7 +168,9 @@ impl Core {
                 Err(ArchiveError::Conflict) => self.check_sealed_manifest(*id).await?,
                 put => drop(put?),
             }
+            failpoint(Failpoint::ManifestArchived);
             self.parts.store.seal_recording(*id).await?;
+            failpoint(Failpoint::RecordingSealed);
             self.audit(session.edge.as_str(), "recording.sealed", &id.to_string(), &[]).await?;
             info!(recording = %id, segments = recording.segments, "recording sealed");
         }
@@ -183,21 +194,10 @@ impl Core {
     }
 }
 
-fn check_continues(recording: &Recording, checked: &CheckedSegment) -> Result<(), IngestError> {
-    let (number, sequence, link) = match &recording.tail {
-        None => (0, 0, chain_start(&recording.id.to_string())),
-        Some(tail) if tail.last => return Err(IngestError::Taken("the recording is complete")),
-        Some(tail) => {
-            let next = tail.first_sequence.saturating_add(u64::from(tail.frame_count));
-            (recording.segments, next, tail.last_link)
-        }
-    };
-    if checked.number != number {
-        return Err(IngestError::Gap { expected: number });
-    }
-    if checked.first_sequence == sequence && checked.previous_link == link {
-        Ok(())
-    } else {
-        Err(IngestError::Foreign("the segment does not continue the chain"))
+/// A refusal of one segment inside; outside what ends the whole upload, to be tried again.
+fn separate<T>(result: Result<T, IngestError>) -> Result<Result<T, IngestError>, IngestError> {
+    match result {
+        Err(error) if error.refusal().is_none() => Err(error),
+        result => Ok(result),
     }
 }

@@ -32,10 +32,11 @@ pub use credentials::MintRefusal;
 pub use edges::{Attached, Hello};
 pub use enrolment::{Enrolled, MAX_JOIN_TTL};
 pub use error::{EdgeError, EnrolRefused, IngestError, OpenRefused, ResourceError};
+pub use ingest::{PackTaken, PackUpload, SegmentTaken};
 pub use issuer::Issuer;
 pub use listing::PageError;
 pub use ports::{Minting, Tokens};
-pub use recordings::ReadError;
+pub use recordings::{ArchivedRecording, ReadError, SegmentPlace};
 pub use revocation::RevokeError;
 pub use sessions::OpenRequest;
 

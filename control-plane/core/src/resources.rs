@@ -40,6 +40,9 @@ impl Core {
         let kind = declared::kind_of(&spec);
         let _changing = self.changing.lock().await;
         let declared = self.stored().await?;
+        if let Some(missing) = validate::missing(&spec, &declared) {
+            return Err(ResourceError::Missing(missing));
+        }
         let admin_audience = &self.parts.settings.admin_audience;
         let spec = validate::check(&name, spec, &declared, admin_audience).map_err(ResourceError::Invalid)?;
         check_leaves_people(admin, &spec)?;
@@ -62,6 +65,9 @@ impl Core {
         let version = put.version.to_string();
         let detail = [("change", change.as_str_name()), ("version", version.as_str())];
         self.audit(&admin.actor, "resource.applied", &subject, &detail).await?;
+        if let (Spec::DataClass(class), Some(before)) = (&spec, declared.classes.get(&name)) {
+            self.audit_uncovered(&admin.actor, &subject, &validate::uncovered(before, Some(class))).await?;
+        }
         Ok((declared::message(kind, &name, spec, put.version), change))
     }
 
@@ -96,13 +102,18 @@ impl Core {
         let _changing = self.changing.lock().await;
         let declared = self.stored().await?;
         let (version, _) = self.present(kind, name).await?.ok_or(ResourceError::NotFound)?;
-        if kind == ResourceKind::Zone {
-            self.check_zone_unused(name, &declared).await?;
+        match kind {
+            ResourceKind::Zone => self.check_zone_unused(name, &declared).await?,
+            ResourceKind::Target => check_target_unused(name, &declared)?,
+            ResourceKind::DataClass | ResourceKind::Agent | ResourceKind::PolicyBundle => {}
         }
         self.parts.store.delete_resource(kind, name, Expected::Version(version)).await?;
         self.put_in_force().await?;
         let subject = format!("{}/{name}", kind.as_str());
         self.audit(&admin.actor, "resource.deleted", &subject, &[]).await?;
+        if let (ResourceKind::DataClass, Some(before)) = (kind, declared.classes.get(name)) {
+            self.audit_uncovered(&admin.actor, &subject, &validate::uncovered(before, None)).await?;
+        }
         let agent = if kind == ResourceKind::Agent { declared.agents.get(name).cloned() } else { None };
         Ok(agent)
     }
@@ -161,6 +172,14 @@ impl Core {
         }
     }
 
+    /// What was masked until now and comes back as it is from now on, unless another class has it too.
+    async fn audit_uncovered(&self, actor: &str, subject: &str, what: &[String]) -> Result<(), StoreError> {
+        if what.is_empty() {
+            return Ok(());
+        }
+        self.audit(actor, "resource.uncovered", subject, &[("removed", &what.join("; "))]).await
+    }
+
     /// What is stored. Should an earlier change have failed between the store and its being in force, it is put in
     /// force now: a change that is sent again finds nothing to do in the store.
     async fn stored(&self) -> Result<Declared, ResourceError> {
@@ -182,6 +201,14 @@ impl Core {
             .map_err(unreadable)?;
         self.in_force.send_replace(Arc::new(next));
         Ok(())
+    }
+}
+
+fn check_target_unused(target: &Name, declared: &Declared) -> Result<(), ResourceError> {
+    let names = |spec| validate::named_targets(spec).any(|named| named == target.as_str());
+    match declared.classes.iter().find(|(_, spec)| names(spec)) {
+        Some((class, _)) => Err(ResourceError::InUse(format!("data class {class} names this target"))),
+        None => Ok(()),
     }
 }
 
@@ -214,8 +241,9 @@ fn key(kind: &str, name: &str) -> Result<(ResourceKind, Name), ResourceError> {
 }
 
 fn known_kind(kind: &str) -> Result<ResourceKind, ResourceError> {
-    ResourceKind::from_word(kind)
-        .ok_or_else(|| ResourceError::Invalid("the kind must be Zone, Target, Agent or PolicyBundle".into()))
+    ResourceKind::from_word(kind).ok_or_else(|| {
+        ResourceError::Invalid("the kind must be Zone, Target, DataClass, Agent or PolicyBundle".into())
+    })
 }
 
 fn foresee(

@@ -11,6 +11,7 @@ use std::{
 use countersign_entra::{TokenError, ValidatedToken};
 use countersign_model::{Name, Reason, RecordingId, Secret, SessionId};
 use countersign_pki::EdgeIdentity;
+use countersign_runtime::{Failpoint, failpoint};
 use countersign_store::{SessionRecord, StoreError, TokenUse};
 use countersign_wire::v1;
 use tracing::{info, warn};
@@ -91,6 +92,7 @@ impl Core {
         session: SessionRecord,
     ) -> Result<v1::Session, OpenRefused> {
         self.parts.store.open_session(session.clone()).await?;
+        failpoint(Failpoint::SessionStored);
         let principal = format!("{}/{}", session.principal.tenant_id, session.principal.object_id);
         let (id, target, edge) = (session.id.to_string(), session.target.as_str(), session.edge.as_str());
         let detail = [("target", target), ("edge", edge), ("token_id", session.token_id.as_str())];
@@ -105,6 +107,7 @@ impl Core {
             self.end_session(&session, "agent deleted").await?;
             return Err(OpenRefused::Refused(Reason::NotPermitted));
         }
+        failpoint(Failpoint::SessionOpened);
         info!(session = %session.id, %principal, target, edge, "session opened");
         Ok(message(&session))
     }
@@ -179,6 +182,7 @@ impl Core {
     pub(crate) async fn end_session(&self, session: &SessionRecord, why: &str) -> Result<(), StoreError> {
         self.parts.store.close_session(session.id, self.now(), why).await?;
         self.audit(session.edge.as_str(), "session.closed", &session.id.to_string(), &[("why", why)]).await?;
+        failpoint(Failpoint::SessionClosed);
         self.cancel_approvals_of(session).await
     }
 

@@ -2,6 +2,7 @@
 
 mod asking;
 mod bound;
+mod classes;
 mod forged;
 mod forged_sessions;
 mod identities;
@@ -26,6 +27,7 @@ use countersign_archive::FileArchive;
 use countersign_entra::{MintError, MintRequest, Minted, TokenError, ValidatedToken};
 use countersign_model::{PrincipalKind, Secret};
 use countersign_pki::{ApprovalsKey, Ca, DeploymentKey, EdgeIdentity, EdgeKey};
+use countersign_recording::OpeningKey;
 use countersign_store_embedded::EmbeddedStore;
 use countersign_wire::v1::{self, resource::Spec};
 use ed25519_dalek::SigningKey;
@@ -230,6 +232,11 @@ impl Edge {
     }
 }
 
+/// Opens what the edges of these tests record.
+fn opening_key() -> OpeningKey {
+    OpeningKey::from_secret(&[3; 32]).unwrap()
+}
+
 async fn start(
     folder: &Path,
     settings: Settings,
@@ -245,6 +252,7 @@ async fn start(
         ca: Arc::new(Ca::load_or_create(folder, &"acme".parse().unwrap(), started).unwrap()),
         deployment_key: Arc::new(DeploymentKey::load_or_create(&folder.join("key.pem")).unwrap()),
         approvals_key: Arc::new(ApprovalsKey::load_or_create(&folder.join("approvals.key")).unwrap()),
+        opening_key: Arc::new(opening_key()),
         settings,
         clock: Arc::new(move || *now.lock().unwrap()),
     });

@@ -2,7 +2,10 @@
 
 mod address;
 mod agent;
+mod class;
 mod target;
+
+pub(crate) use class::{named_targets, uncovered};
 
 use countersign_model::Name;
 use countersign_wire::v1::resource::Spec;
@@ -29,6 +32,7 @@ pub(crate) fn check(
             Ok(Spec::Zone(zone))
         }
         Spec::Target(spec) => target::check(name, spec, declared).map(Spec::Target),
+        Spec::DataClass(spec) => class::check(name, spec, declared).map(Spec::DataClass),
         Spec::Agent(spec) => agent::check(name, spec, declared).map(Spec::Agent),
         Spec::PolicyBundle(spec) => {
             let mut proposed = declared.clone();
@@ -36,6 +40,18 @@ pub(crate) fn check(
             in_force::compile(&proposed).map_err(|error| error.to_string())?;
             Ok(Spec::PolicyBundle(spec))
         }
+    }
+}
+
+/// What the spec refers to and is not there: it may come yet, unlike what is wrong with the spec itself.
+pub(crate) fn missing(spec: &Spec, declared: &Declared) -> Option<String> {
+    match spec {
+        Spec::Target(spec) => {
+            let there = spec.zone.parse().is_ok_and(|zone| declared.zones.contains_key(&zone));
+            (!there).then(|| format!("there is no zone {:?}", spec.zone))
+        }
+        Spec::DataClass(spec) => class::missing(spec, declared),
+        Spec::Zone(_) | Spec::Agent(_) | Spec::PolicyBundle(_) => None,
     }
 }
 

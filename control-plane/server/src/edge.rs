@@ -28,14 +28,14 @@ use crate::status;
 use peer::peer;
 
 /// Largest message of an edge: 1 MiB of a statement or of its parameters, and what its names mean. What is more than
-/// that together is refused as too long. A segment and its address are shorter.
+/// that together is refused as too long. A piece of a pack is shorter.
 const MAX_MESSAGE: usize = 2 << 20;
 /// Largest request for enrolment, which anybody can send.
 const MAX_ENROL: usize = 16 << 10;
 
 /// Everything that the listener serves.
 pub(crate) fn routes(core: Arc<Core>, stop: Watch) -> Routes {
-    let service = Arc::new(Service { core, stop });
+    let service = Arc::new(Service { core, stop, uploads: upload::Uploads::default() });
     let of_strangers = EdgeServiceServer::from_arc(service.clone()).max_decoding_message_size(MAX_ENROL);
     let of_edges = EdgeServiceServer::from_arc(service).max_decoding_message_size(MAX_MESSAGE);
     let router = Routes::new(of_edges)
@@ -49,12 +49,13 @@ pub(crate) fn routes(core: Arc<Core>, stop: Watch) -> Routes {
 struct Service {
     core: Arc<Core>,
     stop: Watch,
+    uploads: upload::Uploads,
 }
 
 #[async_trait]
 impl EdgeService for Service {
     type AttachStream = ReceiverStream<Result<v1::ControlMessage, Status>>;
-    type UploadSegmentsStream = ReceiverStream<Result<v1::UploadSegmentsResponse, Status>>;
+    type UploadPacksStream = ReceiverStream<Result<v1::UploadPacksResponse, Status>>;
 
     /// The one method without a client certificate: the join token stands in for it.
     async fn enrol(&self, request: Request<v1::EnrolRequest>) -> Result<Response<v1::EnrolResponse>, Status> {
@@ -170,12 +171,12 @@ impl EdgeService for Service {
         Ok(Response::new(v1::CancelApprovalResponse {}))
     }
 
-    async fn upload_segments(
+    async fn upload_packs(
         &self,
-        request: Request<Streaming<v1::UploadSegmentsRequest>>,
-    ) -> Result<Response<Self::UploadSegmentsStream>, Status> {
+        request: Request<Streaming<v1::UploadPacksRequest>>,
+    ) -> Result<Response<Self::UploadPacksStream>, Status> {
         let peer = peer(&request)?;
-        let stream = upload::upload(self.core.clone(), peer, request.into_inner(), self.stop.clone());
+        let stream = self.uploads.serve(self.core.clone(), peer, request.into_inner(), self.stop.clone());
         Ok(Response::new(stream))
     }
 }

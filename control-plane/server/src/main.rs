@@ -4,6 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 use countersign_control_plane::{Config, ControlPlane};
+use countersign_runtime::arm_failpoints;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The control plane of a Countersign deployment.
@@ -50,6 +51,7 @@ fn check(config: &Config) -> ExitCode {
 
 #[tokio::main]
 async fn run(config: Config) -> anyhow::Result<()> {
+    arm_failpoints()?;
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let running = ControlPlane::start(config).await?;
     tokio::select! {

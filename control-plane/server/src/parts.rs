@@ -12,7 +12,10 @@ use std::{
 use countersign_archive::{ArchiveError, FileArchive};
 use countersign_core::{Core, Issuer, Parts, Settings};
 use countersign_entra::{AssertionKey, HttpError, KeyError, Minter, SigningKeys, Validator};
-use countersign_pki::{ApprovalsKey, Ca, CaError, DeploymentKey, IssuerKey, KeyFileError};
+use countersign_pki::{
+    ApprovalsKey, Ca, CaError, DeploymentKey, IssuerKey, KeyFileError, load_or_create_secret,
+};
+use countersign_recording::OpeningKey;
 use countersign_store_embedded::{EmbeddedStore, OpenError};
 
 use crate::{Config, config::Checked};
@@ -51,6 +54,7 @@ pub(crate) struct Disk {
     pub(crate) ca: Arc<Ca>,
     deployment_key: DeploymentKey,
     approvals_key: ApprovalsKey,
+    opening_key: OpeningKey,
     issuer_key: IssuerKey,
     store: EmbeddedStore,
     archive: FileArchive,
@@ -65,6 +69,8 @@ impl Disk {
             ca: Arc::new(Ca::load_or_create(&folder.join("ca"), &checked.deployment, SystemTime::now())?),
             deployment_key: DeploymentKey::load_or_create(&keys.join("deployment.pem"))?,
             approvals_key: ApprovalsKey::load_or_create(&keys.join("approvals.key"))?,
+            opening_key: OpeningKey::from_secret(&*load_or_create_secret(&keys.join("recording.key"))?)
+                .map_err(|_| KeyFileError::Generate)?,
             issuer_key: IssuerKey::load_or_create(&keys.join("issuer.pem"))?,
             store: EmbeddedStore::open(&folder.join("store.redb"))?,
             archive: FileArchive::open(folder.join("archive"))?,
@@ -105,6 +111,7 @@ pub(crate) async fn assemble(
         ca: disk.ca,
         deployment_key: Arc::new(disk.deployment_key),
         approvals_key: Arc::new(disk.approvals_key),
+        opening_key: Arc::new(disk.opening_key),
         settings: Settings {
             tenant_id: checked.authority.tenant().clone(),
             admin_audience: config.admin.audience.as_str().into(),

@@ -17,7 +17,7 @@ pub(crate) fn resource(error: ResourceError) -> Status {
     match error {
         ResourceError::Invalid(fault) => Status::invalid_argument(fault),
         ResourceError::NotFound => Status::not_found(error.to_string()),
-        ResourceError::InUse(fault) => Status::failed_precondition(fault),
+        ResourceError::InUse(fault) | ResourceError::Missing(fault) => Status::failed_precondition(fault),
         ResourceError::Conflict => Status::aborted(error.to_string()),
         ResourceError::Store(cause) => ourselves(cause),
     }
@@ -96,16 +96,12 @@ pub(crate) fn enrol(error: EnrolRefused) -> Status {
     }
 }
 
-/// `InvalidArgument` and `AlreadyExists` never pass by themselves; `FailedPrecondition` asks for the segments before;
-/// `Unavailable` is worth trying again with.
+/// What ends an upload: not what was sent, which is answered with [`IngestError::refusal`].
 pub(crate) fn ingest(error: IngestError) -> Status {
     match error {
         IngestError::Edge(error) => edge(error),
-        IngestError::Segment(fault) => Status::invalid_argument(fault.to_string()),
-        IngestError::Foreign(fault) => Status::invalid_argument(fault),
-        IngestError::Gap { .. } => Status::failed_precondition(error.to_string()),
-        IngestError::Taken(fault) => Status::already_exists(fault),
         IngestError::Archive(cause) => ourselves(cause),
+        error => Status::invalid_argument(error.to_string()),
     }
 }
 

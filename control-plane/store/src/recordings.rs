@@ -3,16 +3,16 @@
 use async_trait::async_trait;
 use countersign_model::{RecordingId, SessionId};
 
-use crate::{Page, StoreError};
+use crate::{BootId, Page, StoreError};
 
 /// One archived segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Segment {
     /// Counts from 0 without a gap.
     pub number: u32,
-    /// SHA-256 of the object.
+    /// SHA-256 of the segment.
     pub sha256: [u8; 32],
-    /// Size of the object.
+    /// Its size.
     pub bytes: u64,
     /// Frames in it.
     pub frame_count: u32,
@@ -24,6 +24,12 @@ pub struct Segment {
     pub signing_key: [u8; 32],
     /// It ends with the recording's close.
     pub last: bool,
+    /// The process that made the pack in which it lies.
+    pub pack_boot: BootId,
+    /// That pack's number.
+    pub pack: u64,
+    /// Its first byte's, from the beginning of the pack.
+    pub offset: u32,
 }
 
 /// The state of a recording without the list of its segments.

@@ -1,4 +1,4 @@
-//! What admins declared: zones, targets, agents and policy bundles.
+//! What admins declared: zones, targets, data classes, agents and policy bundles.
 
 use async_trait::async_trait;
 use countersign_model::Name;
@@ -12,6 +12,8 @@ pub enum ResourceKind {
     Zone,
     /// A protected resource.
     Target,
+    /// What is sensitive.
+    DataClass,
     /// A registered agent.
     Agent,
     /// A set of Cedar policies.
@@ -20,13 +22,14 @@ pub enum ResourceKind {
 
 impl ResourceKind {
     /// All kinds, in the order of this type.
-    pub const ALL: [Self; 4] = [Self::Zone, Self::Target, Self::Agent, Self::PolicyBundle];
+    pub const ALL: [Self; 5] = [Self::Zone, Self::Target, Self::DataClass, Self::Agent, Self::PolicyBundle];
 
     /// The word that admins write.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Zone => "Zone",
             Self::Target => "Target",
+            Self::DataClass => "DataClass",
             Self::Agent => "Agent",
             Self::PolicyBundle => "PolicyBundle",
         }

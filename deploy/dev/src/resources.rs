@@ -20,6 +20,14 @@ use crate::postgres;
 pub(crate) const ZONE: &str = "dev";
 /// The one target.
 pub(crate) const TARGET: &str = "shop";
+/// What comes back masked: a class, the column of customers that has it, if one does, and what is looked for
+/// anywhere.
+const CLASSES: [(&str, Option<&str>, v1::Detector); 4] = [
+    ("card", Some("card"), v1::Detector::Card),
+    ("email", Some("email"), v1::Detector::Email),
+    ("jwt", None, v1::Detector::Jwt),
+    ("ssn", None, v1::Detector::Ssn),
+];
 /// The registered agents; `stranger` is known to Entra alone.
 const AGENTS: [&str; 2] = ["reader", "writer"];
 /// Who owns the writer, and so never votes on what it asks.
@@ -43,7 +51,7 @@ impl Admin {
         Ok(Self { channel, authorization })
     }
 
-    /// Declares the story: its zone, its target, its agents, its policies.
+    /// Declares the story: its zone, its target, its data classes, its agents, its policies.
     pub(crate) async fn declare(
         &self,
         ids: &DevelopmentIds,
@@ -53,6 +61,9 @@ impl Admin {
         let zone = Spec::Zone(v1::ZoneSpec { audience: ids.gateway.to_string() });
         self.apply("Zone", ZONE, zone).await?;
         self.apply("Target", TARGET, shop(ids, target, root_pem)?).await?;
+        for (name, column, detector) in CLASSES {
+            self.apply("DataClass", name, class(column, detector)).await?;
+        }
         for name in AGENTS {
             let agent = ids.agents.get(name).context("an agent of the story is unknown to Entra")?;
             let owner = ids.users.get(WRITERS_OWNER).filter(|_| name == "writer");
@@ -92,6 +103,20 @@ impl Admin {
         request.metadata_mut().insert("authorization", self.authorization.clone());
         request
     }
+}
+
+fn class(column: Option<&str>, detector: v1::Detector) -> Spec {
+    let tagged = |column: &str| v1::TaggedColumn {
+        target: TARGET.to_owned(),
+        schema: "public".to_owned(),
+        relation: "customers".to_owned(),
+        column: column.to_owned(),
+    };
+    Spec::DataClass(v1::DataClassSpec {
+        columns: column.map(tagged).into_iter().collect(),
+        detectors: vec![detector.into()],
+        ..v1::DataClassSpec::default()
+    })
 }
 
 fn shop(ids: &DevelopmentIds, target: SocketAddr, root_pem: &str) -> anyhow::Result<Spec> {

@@ -1,5 +1,6 @@
 //! How often each endpoint was asked, and to whom tokens were issued: for tests that count. A validator that storms the
-//! key set shows here, and so does a credential that was minted too early.
+//! key set shows here, and so does a credential that was minted too early. The tokens themselves are there for tests that
+//! look for them where they must not be.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,8 +11,10 @@ use serde_json::{Value, json};
 
 use crate::guid::Guid;
 
-/// Issued tokens that are remembered; the oldest are forgotten.
+/// Issued tokens that are counted; the oldest are forgotten.
 const MAX_ISSUED: usize = 10_000;
+/// Of these, the newest of which the text is kept.
+const MAX_TEXTS: usize = 1_000;
 
 #[derive(Default)]
 pub(crate) struct Requests {
@@ -21,6 +24,7 @@ pub(crate) struct Requests {
     pub(crate) ldap_accepted: Count,
     pub(crate) ldap_refused: Count,
     pub(crate) issued: Issued,
+    pub(crate) texts: Texts,
 }
 
 /// Requests since the start, answered or faulted.
@@ -72,6 +76,36 @@ impl Issued {
     }
 }
 
+/// What went over the token endpoint in clear: what applications showed, and what they got for it.
+#[derive(Default)]
+pub(crate) struct Texts(Mutex<VecDeque<Exchanged>>);
+
+struct Exchanged {
+    assertion: String,
+    access_token: String,
+}
+
+impl Texts {
+    /// One more.
+    pub(crate) fn exchanged(&self, assertion: &str, access_token: &str) {
+        let mut texts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if texts.len() == MAX_TEXTS {
+            texts.pop_front();
+        }
+        let (assertion, access_token) = (assertion.to_owned(), access_token.to_owned());
+        texts.push_back(Exchanged { assertion, access_token });
+    }
+
+    pub(crate) fn to_json(&self) -> Value {
+        let texts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let one = |text: &Exchanged| {
+            let Exchanged { assertion, access_token } = text;
+            json!({ "client_assertion": assertion, "access_token": access_token })
+        };
+        texts.iter().map(one).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,5 +122,19 @@ mod tests {
         let log = log.as_array().unwrap();
         assert_eq!(log.len(), MAX_ISSUED);
         assert!(log.iter().all(|one| one["client_id"] == json!(last) && one["at_ms"].as_u64() > Some(0)));
+    }
+
+    #[test]
+    fn the_newest_texts_are_kept() {
+        let texts = Texts::default();
+        texts.exchanged("first assertion", "first token");
+        for _ in 0..MAX_TEXTS {
+            texts.exchanged("assertion", "token");
+        }
+        let kept = texts.to_json();
+        let kept = kept.as_array().unwrap();
+        assert_eq!(kept.len(), MAX_TEXTS);
+        let last = json!({ "client_assertion": "assertion", "access_token": "token" });
+        assert!(kept.iter().all(|one| *one == last));
     }
 }

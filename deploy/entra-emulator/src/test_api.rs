@@ -34,6 +34,7 @@ pub(crate) fn routes() -> Router<Arc<State>> {
         .route("/keys/retire", post(retire))
         .route("/faults", post(add_fault).delete(clear_faults))
         .route("/requests", get(requests))
+        .route("/exchanged", get(exchanged))
         .route("/directory", get(directory))
         .route("/apps", put(put_app).delete(delete_app))
         .route("/users", put(put_user).delete(delete_user))
@@ -146,6 +147,10 @@ async fn clear_faults(Shared(state): Shared<Arc<State>>) -> Json<Value> {
 
 async fn requests(Shared(state): Shared<Arc<State>>) -> Json<Value> {
     Json(state.requests.to_json())
+}
+
+async fn exchanged(Shared(state): Shared<Arc<State>>) -> Json<Value> {
+    Json(json!({ "exchanged": state.requests.texts.to_json() }))
 }
 
 async fn directory(Shared(state): Shared<Arc<State>>) -> Response {

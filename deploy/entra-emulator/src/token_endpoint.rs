@@ -137,6 +137,7 @@ async fn grant(state: &State, asked: Asked) -> Result<Minted, Failure> {
     }
     let minted = issue::app_only(state, asked.tenant, &asked.app, &audience).map_err(Failure::Ours)?;
     state.requests.issued.to(asked.app.client_id);
+    state.requests.texts.exchanged(&asked.assertion, &minted.access_token);
     tracing::info!(client = %asked.app.client_id, resource = %audience.name, "token minted");
     Ok(minted)
 }

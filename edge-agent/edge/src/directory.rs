@@ -77,6 +77,7 @@ fn postgres(target: &Target) -> anyhow::Result<PostgresTarget> {
             uplink::ApprovedOn::OwnConnection => ApprovedOn::OwnConnection,
             uplink::ApprovedOn::SameConnection => ApprovedOn::SameConnection,
         },
+        classes: target.classes.clone(),
     })
 }
 
@@ -91,7 +92,7 @@ fn login_role(role: &uplink::LoginRole) -> LoginRole {
 mod tests {
     use std::time::SystemTime;
 
-    use countersign_model::{Principal, PrincipalKind};
+    use countersign_model::{DataClass, Detector, Principal, PrincipalKind};
     use countersign_pki::Ca;
 
     use super::*;
@@ -108,6 +109,7 @@ mod tests {
             search_path: "public".into(),
             login_roles: login_roles.iter().cloned().collect(),
             approved_on: uplink::ApprovedOn::OwnConnection,
+            classes: Arc::default(),
         }
     }
 
@@ -141,6 +143,18 @@ mod tests {
         assert_eq!(role(Identity::Metadata, "reader").as_deref(), Some("shop_metadata"));
         assert_eq!(role(Identity::Approved, "reader").as_deref(), Some("shop_approved"));
         assert_eq!(found.approved_on, ApprovedOn::OwnConnection);
+    }
+
+    #[test]
+    fn data_classes_go_to_the_protocol_as_they_are() {
+        let identities = [(Identity::Standing, one("a")), (Identity::Metadata, one("b"))];
+        let class = DataClass {
+            name: "email".parse().expect("name"),
+            columns: Vec::new(),
+            detectors: vec![Detector::Email],
+        };
+        let target = Target { classes: vec![class.clone()].into(), ..target(&identities) };
+        assert_eq!(*postgres(&target).expect("a target").classes, [class]);
     }
 
     #[test]

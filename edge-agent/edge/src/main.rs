@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 use countersign_edge::{Config, start};
-use countersign_runtime::Termination;
+use countersign_runtime::{Termination, arm_failpoints};
 use tracing::{error, info};
 
 /// One edge of one zone.
@@ -46,6 +46,7 @@ fn main() -> ExitCode {
 }
 
 async fn run(config: Config) -> anyhow::Result<()> {
+    arm_failpoints()?;
     let mut termination = Termination::watch()?;
     let edge = start(config).await?;
     termination.wanted().await;

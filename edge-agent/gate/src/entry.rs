@@ -2,10 +2,9 @@
 
 use std::time::SystemTime;
 
-use bytes::Bytes;
-use countersign_model::{ApprovalId, Binding, Determining, Fact, Identity, OperationId, Reason, Requirement};
+use countersign_model::{ApprovalId, Determining, Fact, Identity, OperationId, Reason, Requirement};
 
-use crate::{OperationKind, Step};
+use crate::{Excerpt, OperationKind, Shown, Step};
 
 /// How an operation that was permitted ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -82,10 +81,10 @@ pub enum Entry<'a> {
         approval: Option<ApprovalId>,
         /// What is sent before it.
         preamble: &'a [Step],
-        /// What will be sent.
-        payload: &'a Bytes,
-        /// What it is executed with; `None` in the simple query protocol.
-        binding: Option<&'a Binding>,
+        /// What of it is shown.
+        shown: &'a Shown,
+        /// Keyed hash of what will be sent, by [`crate::ports::Journal::tag`].
+        tag: [u8; 32],
         /// What it touches.
         facts: &'a [Fact],
         /// The policies that determined the decision.
@@ -101,10 +100,10 @@ pub enum Entry<'a> {
         approval: ApprovalId,
         /// Its kind.
         kind: OperationKind,
-        /// What would be sent.
-        payload: &'a Bytes,
-        /// What it is executed with; `None` in the simple query protocol.
-        binding: Option<&'a Binding>,
+        /// What of it is shown.
+        shown: &'a Shown,
+        /// Keyed hash of what would be sent.
+        tag: [u8; 32],
         /// What it touches.
         facts: &'a [Fact],
         /// The policies that hold it.
@@ -124,10 +123,10 @@ pub enum Entry<'a> {
         approval: Option<ApprovalId>,
         /// Its kind.
         kind: OperationKind,
-        /// What would have been sent.
-        payload: &'a Bytes,
-        /// What it is executed with; `None` in the simple query protocol.
-        binding: Option<&'a Binding>,
+        /// What of it is shown.
+        shown: &'a Shown,
+        /// Keyed hash of what would have been sent.
+        tag: [u8; 32],
         /// What it would have touched.
         facts: &'a [Fact],
         /// The policies that determined the decision.
@@ -145,8 +144,10 @@ pub enum Entry<'a> {
         bytes: u64,
         /// Rows in the batch.
         rows: u64,
-        /// SHA-256 of the batch.
-        sha256: [u8; 32],
+        /// Keyed hash of the batch as the client gets it.
+        tag: [u8; 32],
+        /// Rows of it.
+        excerpt: &'a Excerpt,
     },
     /// The end of a permitted operation, covering the last batch of its reply.
     Outcome {
@@ -162,8 +163,10 @@ pub enum Entry<'a> {
         bytes: u64,
         /// Rows of the whole reply.
         rows: u64,
-        /// SHA-256 over the SHA-256 of each batch in order.
-        sha256: [u8; 32],
+        /// SHA-256 over the keyed hash of each batch in order.
+        tag: [u8; 32],
+        /// Rows of the last batch, which has no Reply.
+        excerpt: &'a Excerpt,
     },
     /// The end of the session.
     Close {

@@ -12,7 +12,7 @@ use crate::{
     Entry, Operation, Permit, Recorded, Session, Step,
     permit::unmaskable,
     ports::{Approvals, Decider, Journal, Ports, Question, Requested, Withdrawal},
-    session::denial,
+    session::{denial, is_covered_by},
 };
 
 /// An operation that policy holds, and that nobody has been asked about.
@@ -213,12 +213,13 @@ impl<P: Ports> Session<P> {
     }
 
     async fn record_hold(&mut self, held: &Held) -> Result<(), Refusal> {
+        let (shown, tag) = (held.operation.shown(), self.tag_of(&held.operation));
         let entry = Entry::Hold {
             operation: held.operation.id,
             approval: held.approval(),
             kind: held.operation.kind,
-            payload: &held.operation.payload,
-            binding: held.operation.binding.as_ref(),
+            shown: &shown,
+            tag,
             facts: &held.operation.facts,
             policies: &held.decision.determining,
             revision: &held.decision.revision,
@@ -262,7 +263,7 @@ impl<P: Ports> Session<P> {
         };
         let decision = decider.decide_approved(&self.facts, &again.facts, &again.context, &held.hold.pairs);
         match &decision.verdict {
-            Verdict::Allow if enough && decision.obligations.mask.is_empty() => Ok(decision),
+            Verdict::Allow if enough && is_covered_by(&held.operation, &decision) => Ok(decision),
             Verdict::Allow if enough => Err(unmaskable()),
             Verdict::Deny(reason) => Err(superseded(*reason, denial(*reason))),
             Verdict::Allow | Verdict::Hold(_) => Err(superseded(

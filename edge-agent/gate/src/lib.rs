@@ -10,6 +10,7 @@
 //! not permitted, cannot send anything twice, and cannot answer with what was not masked and recorded. The files in
 //! `tests/ui` are programs that try, and do not compile. What the gate needs of the world is in [`ports`].
 
+mod detected;
 mod entry;
 mod hold;
 mod operation;
@@ -18,10 +19,12 @@ pub mod ports;
 mod redact;
 mod reply;
 mod session;
+mod shown;
 
 pub use entry::{CloseReason, Completion, Entry, Outcome};
 pub use hold::{Again, Held, Holdable};
 pub use operation::{Operation, OperationKind, Step};
 pub use permit::{InFlight, Permit, Recorded, Released};
-pub use reply::{Batch, Masked};
+pub use reply::{Batch, Duty, Excerpt, Masked, Masker, ShownColumn, Views};
 pub use session::{Admission, OpenRequest, Session};
+pub use shown::Shown;

@@ -5,6 +5,8 @@ use std::fmt;
 use bytes::Bytes;
 use countersign_model::{Action, Binding, Durability, Fact, Identity, OperationContext, OperationId};
 
+use crate::Shown;
+
 /// What sort of operation it is; the word that recordings show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum OperationKind {
@@ -40,23 +42,31 @@ impl OperationKind {
 /// LOCAL. It goes before an operation on the connection that this one runs on, and may do so again on another
 /// connection: outside of its transaction it changes nothing.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Step(pub(crate) Bytes);
+pub struct Step {
+    pub(crate) sent: Bytes,
+    pub(crate) shown: Bytes,
+}
 
 impl Step {
     /// The statement.
     pub fn as_bytes(&self) -> &Bytes {
-        &self.0
+        &self.sent
     }
 
     /// The statement as text. What was decided was parsed, so it is UTF-8.
     pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0).into_owned()
+        String::from_utf8_lossy(&self.sent).into_owned()
+    }
+
+    /// The statement as recordings show it.
+    pub fn shown(&self) -> &Bytes {
+        &self.shown
     }
 }
 
 impl fmt::Debug for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Step({} bytes)", self.0.len())
+        write!(f, "Step({} bytes)", self.sent.len())
     }
 }
 
@@ -70,6 +80,10 @@ pub struct Operation {
     pub(crate) facts: Vec<Fact>,
     pub(crate) context: OperationContext,
     pub(crate) preamble: Vec<Step>,
+    /// What the recording shows; `None` for all of it.
+    pub(crate) shown: Option<Shown>,
+    /// Its reply can be masked.
+    pub(crate) is_maskable: bool,
 }
 
 impl Operation {
@@ -86,7 +100,36 @@ impl Operation {
             facts,
             context,
             preamble: Vec::new(),
+            shown: None,
+            is_maskable: false,
         }
+    }
+
+    /// One of the edge's own: policy is not asked about it.
+    pub(crate) fn of_edge(kind: OperationKind, identity: Identity, payload: Bytes) -> Self {
+        let operation = Self::of_caller(payload, Vec::new(), OperationContext::default());
+        Self { kind, identity, ..operation }
+    }
+
+    /// To be recorded as this. Without it the recording shows all of the operation.
+    #[must_use]
+    pub fn shown_as(mut self, shown: Shown) -> Self {
+        self.shown = Some(shown);
+        self
+    }
+
+    /// What it gives away comes back in its reply alone, where the protocol can mask it. Without this an operation of
+    /// which anything would have to be masked is refused: one that copies it to where it is not tagged, for example.
+    #[must_use]
+    pub fn maskable(mut self, is_maskable: bool) -> Self {
+        self.is_maskable = is_maskable;
+        self
+    }
+
+    /// What the recording shows of it.
+    pub(crate) fn shown(&self) -> Shown {
+        let whole = || Shown::whole(self.payload.clone(), self.binding.clone());
+        self.shown.clone().unwrap_or_else(whole)
     }
 
     /// To be executed with this.

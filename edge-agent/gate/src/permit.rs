@@ -1,10 +1,10 @@
 //! The proof that an operation may be sent, and what is left of it once it was.
 
 use bytes::Bytes;
-use countersign_model::{ApprovalId, Binding, Identity, Obligations, OperationId, Reason, Refusal};
-use sha2::{Digest, Sha256};
+use countersign_model::{ApprovalId, Binding, Identity, OperationId, Reason, Refusal};
+use sha2::{Digest as _, Sha256};
 
-use crate::{Batch, Masked, OperationKind, Step, ports::Position};
+use crate::{Batch, Duty, Excerpt, Masked, Masker, OperationKind, Step, Views, ports::Position};
 
 /// Proof that an operation was decided. It owns the bytes that it permits.
 ///
@@ -16,9 +16,10 @@ pub struct Permit {
     pub(crate) preamble: Vec<Step>,
     pub(crate) payload: Bytes,
     pub(crate) binding: Option<Binding>,
-    pub(crate) is_control: bool,
+    /// As recordings show it, if it does nothing but begin or set up a transaction.
+    pub(crate) control: Option<Bytes>,
     pub(crate) approval: Option<ApprovalId>,
-    pub(crate) obligations: Obligations,
+    pub(crate) duty: Duty,
 }
 
 /// Proof that something stands in the recording. Neither `Clone` nor `Copy`: what is recorded once is used once.
@@ -71,7 +72,7 @@ impl Recorded<Permit> {
     }
 
     fn give_up(self) -> Released {
-        let step = self.inner.is_control.then(|| Step(self.inner.payload.clone()));
+        let step = self.inner.step();
         let (in_flight, payload, binding) = self.inner.take_apart();
         Released { payload, binding, step, in_flight }
     }
@@ -94,10 +95,16 @@ impl Recorded<Permit> {
 }
 
 impl Permit {
+    /// The same, to be sent again before a later operation.
+    pub(crate) fn step(&self) -> Option<Step> {
+        let sent = self.payload.clone();
+        self.control.clone().map(|shown| Step { sent, shown })
+    }
+
     /// What is owed for it, and what it owns.
     pub(crate) fn take_apart(self) -> (InFlight, Bytes, Option<Binding>) {
-        let Self { operation, kind, payload, binding, approval, obligations, .. } = self;
-        let in_flight = InFlight { operation, kind, approval, obligations, replied: Replied::default() };
+        let Self { operation, kind, payload, binding, approval, duty, .. } = self;
+        let in_flight = InFlight { operation, kind, approval, duty, replied: Replied::default() };
         (in_flight, payload, binding)
     }
 }
@@ -122,7 +129,7 @@ pub struct InFlight {
     pub(crate) operation: OperationId,
     pub(crate) kind: OperationKind,
     pub(crate) approval: Option<ApprovalId>,
-    pub(crate) obligations: Obligations,
+    pub(crate) duty: Duty,
     pub(crate) replied: Replied,
 }
 
@@ -135,13 +142,11 @@ pub(crate) struct Replied {
 }
 
 impl Replied {
-    /// Counts a batch in and returns its hash.
-    pub(crate) fn add(&mut self, batch: &Batch) -> [u8; 32] {
-        let sha256: [u8; 32] = Sha256::digest(&batch.bytes).into();
+    /// Counts a batch and its keyed hash in.
+    pub(crate) fn add(&mut self, batch: &Batch, tag: &[u8; 32]) {
         self.bytes = self.bytes.saturating_add(batch.bytes.len() as u64);
         self.rows = self.rows.saturating_add(batch.rows);
-        self.hashes.update(sha256);
-        sha256
+        self.hashes.update(tag);
     }
 
     /// The hash over the hashes of all batches.
@@ -161,17 +166,39 @@ impl InFlight {
         self.kind
     }
 
-    /// Applies the decision's mask obligations to a batch of the reply. Where there are none, the batch passes as
-    /// it is.
+    /// What has to be covered in the reply.
+    pub fn duty(&self) -> &Duty {
+        &self.duty
+    }
+
+    /// Has a batch of the reply covered as was decided.
     ///
     /// # Errors
-    /// [`Reason::Unmaskable`] if anything must be masked: the default is to refuse, never to let it pass.
-    pub fn mask(&self, batch: Batch) -> Result<Masked<Batch>, Refusal> {
-        if self.obligations.mask.is_empty() { Ok(Masked { inner: batch }) } else { Err(unmaskable()) }
+    /// The refusal for the client, where that cannot be done: the default is to refuse, never to let it pass.
+    pub fn mask(&self, batch: Batch, masker: &mut impl Masker) -> Result<Masked<Batch>, Refusal> {
+        let rows = batch.rows;
+        let Views { client, excerpt } = masker.mask(batch, &self.duty)?;
+        Ok(Masked { inner: Batch { bytes: client, rows }, excerpt })
+    }
+
+    /// A batch of the reply to what the edge asked for itself, and does not show to anybody.
+    ///
+    /// # Errors
+    /// [`Reason::Unmaskable`] if it was asked for by the caller.
+    pub fn keep(&self, batch: Batch) -> Result<Masked<Batch>, Refusal> {
+        match self.kind {
+            OperationKind::Connect | OperationKind::Catalog => {
+                Ok(Masked { inner: batch, excerpt: Excerpt::default() })
+            }
+            OperationKind::Query | OperationKind::Prepare | OperationKind::Fetch | OperationKind::Sync => {
+                Err(unmaskable())
+            }
+        }
     }
 }
 
-/// A decision asks for masks that nothing on this road can apply.
+/// A decision asks for masks that cannot be applied.
 pub(crate) fn unmaskable() -> Refusal {
-    Refusal::denied(Reason::Unmaskable, "the reply would have to be masked, which this target does not offer")
+    let message = "this would show or copy data that has to be masked, in a way in which it cannot be";
+    Refusal::denied(Reason::Unmaskable, message)
 }

@@ -99,6 +99,10 @@ pub trait Recorder {
 
 /// The recording of one session.
 pub trait Journal {
+    /// Keyed hash (HMAC-SHA256) of these parts, each after its length as a big-endian u64. The key is the recording's
+    /// own, and whoever may read the recording does not get it: values cannot be tried against the hash.
+    fn tag(&self, parts: &[&[u8]]) -> [u8; 32];
+
     /// Appends an entry, and returns when it is recorded at the level of `durability`.
     fn append(
         &mut self,

@@ -63,9 +63,9 @@ impl fmt::Debug for Batch {
 impl fmt::Debug for Entry<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, operation, bytes) = match self {
-            Self::Intent { operation, payload, .. } => ("Intent", operation, payload.len() as u64),
-            Self::Hold { operation, payload, .. } => ("Hold", operation, payload.len() as u64),
-            Self::Refusal { operation, payload, .. } => ("Refusal", operation, payload.len() as u64),
+            Self::Intent { operation, shown, .. } => ("Intent", operation, shown.payload.len() as u64),
+            Self::Hold { operation, shown, .. } => ("Hold", operation, shown.payload.len() as u64),
+            Self::Refusal { operation, shown, .. } => ("Refusal", operation, shown.payload.len() as u64),
             Self::Reply { operation, bytes, .. } => ("Reply", operation, *bytes),
             Self::Outcome { operation, bytes, .. } => ("Outcome", operation, *bytes),
             Self::Close { reason, .. } => return f.debug_struct("Close").field("reason", reason).finish(),
@@ -82,7 +82,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{InFlight, OperationKind, permit::Replied};
+    use crate::{InFlight, OperationKind, Shown, permit::Replied};
 
     const SECRET: &str = "select 'hunter2'";
 
@@ -104,21 +104,22 @@ mod tests {
             preamble: Vec::new(),
             payload: payload.clone(),
             binding: None,
-            is_control: false,
+            control: None,
             approval: None,
-            obligations: Default::default(),
+            duty: Default::default(),
         });
-        let (approval, obligations, replied) = (None, Default::default(), Replied::default());
-        let in_flight = InFlight { operation, kind, approval, obligations, replied };
+        let (approval, duty, replied) = (None, Default::default(), Replied::default());
+        let in_flight = InFlight { operation, kind, approval, duty, replied };
         hides(&Released { payload: payload.clone(), binding: None, step: None, in_flight });
         let (facts, policies, revision, reason) = (&[], &[], "", Reason::Forbidden);
-        let payload = &payload;
+        let (shown, payload) = (&Shown::whole(payload.clone(), None), &payload);
+        hides(shown);
         hides(&Entry::Refusal {
             operation,
             approval,
             kind,
-            payload,
-            binding: None,
+            shown,
+            tag: [0; 32],
             facts,
             policies,
             revision,
@@ -133,6 +134,7 @@ mod tests {
             objects: Vec::new(),
             in_transaction: false,
             preamble: Vec::new(),
+            classes: Vec::new(),
         };
         let (identity, attached) = (Identity::Approved, Attachment::new(SessionId::generate()));
         hides(&Question { operation, payload, binding: None, resolution, identity, attached });

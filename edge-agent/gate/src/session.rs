@@ -4,13 +4,14 @@ use std::{net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
 use countersign_model::{
-    Action, ApprovalId, Binding, Decision, Durability, Fact, Identity, Name, Obligations, OperationContext,
-    OperationId, Reason, Refusal, Resource, Secret, SessionFacts, Verdict,
+    Action, ApprovalId, Decision, Durability, Fact, Identity, Name, Obligations, OperationContext, Parameter,
+    Reason, Refusal, Resource, Secret, SessionFacts, Verdict,
 };
 
 use crate::{
-    Batch, CloseReason, Completion, Entry, Holdable, InFlight, Masked, Operation, OperationKind, Outcome,
-    Permit, Recorded, Step,
+    Batch, CloseReason, Completion, Duty, Entry, Excerpt, Holdable, InFlight, Masked, Operation,
+    OperationKind, Outcome, Permit, Recorded, Shown, Step,
+    detected::Detected,
     permit::unmaskable,
     ports::{Authority, Credential, Decider, Ended, Journal, Ports, Recorder},
 };
@@ -37,6 +38,10 @@ pub struct Session<P: Ports> {
     pub(crate) journal: JournalOf<P>,
     /// The approval in whose transaction the session is.
     pub(crate) approved: Option<ApprovalId>,
+    /// Which findings of detectors have to be covered.
+    pub(crate) detected: Detected,
+    /// Something had to be masked: from now on the target's errors and notices are reduced.
+    pub(crate) is_reticent: bool,
     permitted: u64,
     refused: u64,
 }
@@ -68,7 +73,16 @@ impl<P: Ports> Session<P> {
                 return Err(error.refusal());
             }
         };
-        let mut session = Self { ports, facts, journal, approved: None, permitted: 0, refused: 0 };
+        let mut session = Self {
+            ports,
+            facts,
+            journal,
+            approved: None,
+            detected: Detected::default(),
+            is_reticent: false,
+            permitted: 0,
+            refused: 0,
+        };
         let admitted = match session.admit(connect()).await {
             Ok(Admission::Permitted(permit)) => Ok(permit),
             // A session that waited for people would hold a login open for as long: it is not asked for.
@@ -115,7 +129,7 @@ impl<P: Ports> Session<P> {
             Verdict::Allow | Verdict::Hold(_) if self.is_without_approval(operation.identity) => {
                 not_approved()
             }
-            Verdict::Allow | Verdict::Hold(_) if !decision.obligations.mask.is_empty() => unmaskable(),
+            Verdict::Allow | Verdict::Hold(_) if !is_covered_by(&operation, &decision) => unmaskable(),
             Verdict::Allow | Verdict::Hold(_) => {
                 return self.record_intent(operation, decision, None).await.map(Admission::Permitted);
             }
@@ -135,11 +149,11 @@ impl<P: Ports> Session<P> {
         permit: Recorded<Permit>,
         tag: &str,
     ) -> Result<Option<Step>, Refusal> {
-        let step = permit.inner.is_control.then(|| Step(permit.inner.payload.clone()));
+        let step = permit.inner.step();
         let (in_flight, ..) = permit.inner.take_apart();
         let completion = Completion { tags: vec![tag.to_owned()], ..Completion::default() };
         let outcome = if step.is_some() { Outcome::Done } else { Outcome::NotSent };
-        self.record_outcome(&in_flight, outcome, &completion).await?;
+        self.record_outcome(&in_flight, outcome, &completion, &Excerpt::default()).await?;
         Ok(step)
     }
 
@@ -150,11 +164,11 @@ impl<P: Ports> Session<P> {
     pub async fn refuse(
         &mut self,
         payload: Bytes,
-        binding: Option<Binding>,
+        shown: Shown,
         refusal: Refusal,
     ) -> Result<Refusal, Refusal> {
-        let operation = Operation::of_caller(payload, Vec::new(), OperationContext::default());
-        let operation = Operation { binding, ..operation };
+        let operation =
+            Operation::of_caller(payload, Vec::new(), OperationContext::default()).shown_as(shown);
         let decision = undecided(Verdict::Deny(refusal.reason));
         self.record_refusal(&operation, &decision, None, refusal.reason).await?;
         Ok(refusal.of(self.facts.session, operation.id))
@@ -166,16 +180,7 @@ impl<P: Ports> Session<P> {
     /// # Errors
     /// The refusal for the client, if it could not be recorded, or if it is for an approved transaction and there is none.
     pub async fn sync(&mut self, identity: Identity) -> Result<Recorded<Permit>, Refusal> {
-        let operation = Operation {
-            id: OperationId::generate(),
-            kind: OperationKind::Sync,
-            identity,
-            payload: Bytes::new(),
-            binding: None,
-            facts: Vec::new(),
-            context: OperationContext::default(),
-            preamble: Vec::new(),
-        };
+        let operation = Operation::of_edge(OperationKind::Sync, identity, Bytes::new());
         if self.is_without_approval(identity) {
             let refusal = not_approved();
             let decision = undecided(Verdict::Deny(refusal.reason));
@@ -191,16 +196,8 @@ impl<P: Ports> Session<P> {
     /// # Errors
     /// The refusal for the client, if it could not be recorded.
     pub async fn catalog(&mut self, question: &'static str) -> Result<Recorded<Permit>, Refusal> {
-        let operation = Operation {
-            id: OperationId::generate(),
-            kind: OperationKind::Catalog,
-            identity: Identity::Metadata,
-            payload: Bytes::from_static(question.as_bytes()),
-            binding: None,
-            facts: Vec::new(),
-            context: OperationContext::default(),
-            preamble: Vec::new(),
-        };
+        let payload = Bytes::from_static(question.as_bytes());
+        let operation = Operation::of_edge(OperationKind::Catalog, Identity::Metadata, payload);
         self.record_intent(operation, undecided(Verdict::Allow), None).await
     }
 
@@ -228,12 +225,15 @@ impl<P: Ports> Session<P> {
         in_flight: &mut InFlight,
         batch: Masked<Batch>,
     ) -> Result<Recorded<Masked<Batch>>, Refusal> {
-        let sha256 = in_flight.replied.add(&batch.inner);
-        let (bytes, rows) = (batch.inner.bytes.len() as u64, batch.inner.rows);
-        let entry = Entry::Reply { operation: in_flight.operation, bytes, rows, sha256 };
+        let Masked { inner, excerpt } = batch;
+        let tag = self.journal.tag(&[&inner.bytes]);
+        in_flight.replied.add(&inner, &tag);
+        let (bytes, rows) = (inner.bytes.len() as u64, inner.rows);
+        let entry = Entry::Reply { operation: in_flight.operation, bytes, rows, tag, excerpt: &excerpt };
         let position =
             self.journal.append(entry, Durability::PageCache).await.map_err(|error| error.refusal())?;
-        Ok(Recorded { inner: batch, position })
+        // What was recorded is not needed any more, and may be large.
+        Ok(Recorded { inner: Masked { inner, excerpt: Excerpt::default() }, position })
     }
 
     /// Records the end of an operation together with the last batch of its reply.
@@ -246,21 +246,25 @@ impl<P: Ports> Session<P> {
         batch: Masked<Batch>,
         completion: &Completion,
     ) -> Result<Recorded<Masked<Batch>>, Refusal> {
-        in_flight.replied.add(&batch.inner);
+        let Masked { inner, excerpt } = batch;
+        let tag = self.journal.tag(&[&inner.bytes]);
+        in_flight.replied.add(&inner, &tag);
         let outcome = if completion.error_code.is_some() { Outcome::Failed } else { Outcome::Done };
-        let position = self.record_outcome(&in_flight, outcome, completion).await?;
-        Ok(Recorded { inner: batch, position })
+        let position = self.record_outcome(&in_flight, outcome, completion, &excerpt).await?;
+        Ok(Recorded { inner: Masked { inner, excerpt: Excerpt::default() }, position })
     }
 
     /// Records that an operation was sent and will not be answered: whether it ran is not known.
     pub async fn abandon(&mut self, in_flight: InFlight) -> Result<(), Refusal> {
-        self.record_outcome(&in_flight, Outcome::Unknown, &Completion::default()).await.map(drop)
+        let nothing = (Completion::default(), Excerpt::default());
+        self.record_outcome(&in_flight, Outcome::Unknown, &nothing.0, &nothing.1).await.map(drop)
     }
 
     /// Records that a permit will not be used; nothing of it was sent.
     pub async fn not_sent(&mut self, permit: Recorded<Permit>) -> Result<(), Refusal> {
         let (in_flight, ..) = permit.inner.take_apart();
-        self.record_outcome(&in_flight, Outcome::NotSent, &Completion::default()).await.map(drop)
+        let nothing = (Completion::default(), Excerpt::default());
+        self.record_outcome(&in_flight, Outcome::NotSent, &nothing.0, &nothing.1).await.map(drop)
     }
 
     /// Ends the session: its last record is on disk when this returns, unless the spool has failed.
@@ -276,6 +280,30 @@ impl<P: Ports> Session<P> {
         identity == Identity::Approved && self.approved.is_none()
     }
 
+    /// Keyed hash of what an operation sends: its payload, and each parameter's types, format and value.
+    pub(crate) fn tag_of(&self, operation: &Operation) -> [u8; 32] {
+        let parameters = operation.binding.iter().flat_map(|binding| &binding.parameters);
+        let frames: Vec<[u8; 11]> = parameters.clone().map(frame).collect();
+        let mut parts: Vec<&[u8]> = vec![&operation.payload];
+        for (frame, parameter) in frames.iter().zip(parameters) {
+            parts.push(frame);
+            parts.push(parameter.value.as_deref().unwrap_or_default());
+        }
+        self.journal.tag(&parts)
+    }
+
+    /// What has to be covered in the reply to an operation that is permitted.
+    fn duty(&mut self, kind: OperationKind, decision: Decision) -> Duty {
+        if matches!(kind, OperationKind::Connect | OperationKind::Catalog) {
+            return Duty::default();
+        }
+        let mask = decision.obligations.mask;
+        // What comes late, such as the failure of a deferred constraint, tells of what was touched before.
+        self.is_reticent |= !mask.is_empty() || decision.obligations.reduce_text;
+        let detect = self.to_be_detected(&decision.revision);
+        Duty { mask, detect, reduce_text: self.is_reticent }
+    }
+
     pub(crate) async fn record_intent(
         &mut self,
         operation: Operation,
@@ -284,7 +312,8 @@ impl<P: Ports> Session<P> {
     ) -> Result<Recorded<Permit>, Refusal> {
         // What people were asked about is on disk before it is sent, whatever it does.
         let durability = if approval.is_some() { Durability::Fsync } else { operation.durability() };
-        let is_control = operation.is_control();
+        let (shown, tag) = (operation.shown(), self.tag_of(&operation));
+        let control = operation.is_control().then(|| shown.payload.clone());
         let Operation { id, kind, identity, payload, binding, facts, preamble, .. } = operation;
         let entry = Entry::Intent {
             operation: id,
@@ -292,8 +321,8 @@ impl<P: Ports> Session<P> {
             identity,
             approval,
             preamble: &preamble,
-            payload: &payload,
-            binding: binding.as_ref(),
+            shown: &shown,
+            tag,
             facts: &facts,
             policies: &decision.determining,
             revision: &decision.revision,
@@ -303,18 +332,9 @@ impl<P: Ports> Session<P> {
             Err(error) => return Err(error.refusal().of(self.facts.session, id)),
         };
         self.permitted = self.permitted.saturating_add(1);
-        let obligations = decision.obligations;
-        let permit = Permit {
-            operation: id,
-            kind,
-            identity,
-            preamble,
-            payload,
-            binding,
-            is_control,
-            approval,
-            obligations,
-        };
+        let duty = self.duty(kind, decision);
+        let permit =
+            Permit { operation: id, kind, identity, preamble, payload, binding, control, approval, duty };
         Ok(Recorded { inner: permit, position })
     }
 
@@ -325,12 +345,13 @@ impl<P: Ports> Session<P> {
         approval: Option<ApprovalId>,
         reason: Reason,
     ) -> Result<(), Refusal> {
+        let (shown, tag) = (operation.shown(), self.tag_of(operation));
         let entry = Entry::Refusal {
             operation: operation.id,
             approval,
             kind: operation.kind,
-            payload: &operation.payload,
-            binding: operation.binding.as_ref(),
+            shown: &shown,
+            tag,
             facts: &operation.facts,
             policies: &decision.determining,
             revision: &decision.revision,
@@ -348,6 +369,7 @@ impl<P: Ports> Session<P> {
         in_flight: &InFlight,
         outcome: Outcome,
         completion: &Completion,
+        excerpt: &Excerpt,
     ) -> Result<crate::ports::Position, Refusal> {
         let entry = Entry::Outcome {
             operation: in_flight.operation,
@@ -356,7 +378,8 @@ impl<P: Ports> Session<P> {
             completion,
             bytes: in_flight.replied.bytes,
             rows: in_flight.replied.rows,
-            sha256: in_flight.replied.sha256(),
+            tag: in_flight.replied.sha256(),
+            excerpt,
         };
         let recorded = self.journal.append(entry, Durability::PageCache).await;
         recorded.map_err(|error| error.refusal().of(self.facts.session, in_flight.operation))
@@ -365,21 +388,26 @@ impl<P: Ports> Session<P> {
 
 /// The first operation of every session.
 fn connect() -> Operation {
-    Operation {
-        id: OperationId::generate(),
-        kind: OperationKind::Connect,
-        identity: Identity::Standing,
-        payload: Bytes::new(),
-        binding: None,
-        facts: vec![Fact { action: Action::Connect, resource: Resource::Target }],
-        context: OperationContext::default(),
-        preamble: Vec::new(),
-    }
+    let operation = Operation::of_edge(OperationKind::Connect, Identity::Standing, Bytes::new());
+    Operation { facts: vec![Fact { action: Action::Connect, resource: Resource::Target }], ..operation }
+}
+
+/// Whether everything that a decision wants masked can be.
+pub(crate) fn is_covered_by(operation: &Operation, decision: &Decision) -> bool {
+    operation.is_maskable || decision.obligations.mask.is_empty()
 }
 
 /// A decision where policy was not asked.
 fn undecided(verdict: Verdict) -> Decision {
     Decision { verdict, obligations: Obligations::default(), determining: Vec::new(), revision: "".into() }
+}
+
+/// What of a parameter is hashed beside its value.
+fn frame(parameter: &Parameter) -> [u8; 11] {
+    let [a, b, c, d] = parameter.declared_type.to_be_bytes();
+    let [e, f, g, h] = parameter.resolved_type.to_be_bytes();
+    let [i, j] = parameter.format.to_be_bytes();
+    [a, b, c, d, e, f, g, h, i, j, u8::from(parameter.value.is_none())]
 }
 
 fn not_approved() -> Refusal {

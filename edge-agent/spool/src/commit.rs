@@ -134,7 +134,10 @@ impl Committer {
         let open = layout::open(&self.root, recording, number);
         let path = layout::finished(&self.root, recording, number);
         match fs::rename(open, &path) {
-            Ok(()) => self.announce.send(FinishedSegment { recording, number, path }),
+            Ok(()) => {
+                let bytes = file.file.metadata().map_or(0, |metadata| metadata.len());
+                self.announce.send(FinishedSegment { recording, number, path, bytes });
+            }
             Err(cause) => {
                 tracing::error!(%recording, number, %cause, "a finished segment cannot be renamed");
                 file.health.poison();

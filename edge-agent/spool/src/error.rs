@@ -49,6 +49,9 @@ pub enum AppendError {
     /// [`crate::SessionSpool::close`]).
     #[error("the entry is out of place")]
     OutOfPlace,
+    /// It could not be sealed, as no key is known that recordings are sealed to. Nothing is recorded in the clear.
+    #[error("nothing can be sealed")]
+    Unsealed,
     /// The disk refused it. The session can go on.
     #[error("writing failed: {0}")]
     Write(io::ErrorKind),

@@ -1,4 +1,5 @@
-//! Names and modes on the disk: `<spool>/<recording id>/<number>.seg`, with `.open` behind it while it is written.
+//! Names and modes on the disk: `<spool>/<recording id>/<number>.seg`, with `.open` behind it while it is written, and
+//! `<spool>/packs/<boot id>-<number>.plan`.
 //! Directories are 0700 and files 0600: recordings hold what agents asked.
 
 use std::{
@@ -9,7 +10,7 @@ use std::{
 };
 
 use countersign_model::RecordingId;
-use countersign_recording::MAX_SEGMENT;
+use countersign_recording::{MAX_SEGMENT, PackName};
 
 pub(crate) fn recording_dir(root: &Path, recording: RecordingId) -> PathBuf {
     root.join(recording.to_string())
@@ -26,6 +27,25 @@ pub(crate) fn open(root: &Path, recording: RecordingId, number: u32) -> PathBuf 
 /// A file that recovery could not use: kept for a person to look at.
 pub(crate) fn set_aside(root: &Path, recording: RecordingId, number: u32) -> PathBuf {
     recording_dir(root, recording).join(format!("{number}.seg.torn"))
+}
+
+/// The key that recordings are sealed to.
+pub(crate) fn recording_key(root: &Path) -> PathBuf {
+    root.join("recording-key")
+}
+
+/// The last segment of a recording while a recovery writes it.
+pub(crate) fn recovering(root: &Path) -> PathBuf {
+    root.join("recovering")
+}
+
+pub(crate) fn packs_dir(root: &Path) -> PathBuf {
+    root.join("packs")
+}
+
+/// What a pack of finished segments will be.
+pub(crate) fn plan(root: &Path, name: &PackName) -> PathBuf {
+    packs_dir(root).join(format!("{}-{}.plan", name.boot_hex(), name.number))
 }
 
 /// The segments of one recording that are on the disk, sorted.
@@ -92,12 +112,27 @@ pub(crate) fn create(path: &Path) -> io::Result<File> {
 
 /// A whole segment, which is never larger than its bound.
 pub(crate) fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    read_at_most(path, MAX_SEGMENT)
+}
+
+/// A whole file that is not larger than this.
+pub(crate) fn read_at_most(path: &Path, most: usize) -> io::Result<Vec<u8>> {
     let len = fs::metadata(path)?.len();
-    if usize::try_from(len).is_ok_and(|len| len <= MAX_SEGMENT) {
+    if usize::try_from(len).is_ok_and(|len| len <= most) {
         fs::read(path)
     } else {
         Err(io::Error::from(io::ErrorKind::FileTooLarge))
     }
+}
+
+/// Writes a whole file under another name first, then puts it, durable, in the place of what was there. `unfinished` is
+/// on the same file system.
+pub(crate) fn replace(path: &Path, unfinished: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(unfinished)?;
+    io::Write::write_all(&mut file, bytes)?;
+    file.sync_all()?;
+    fs::rename(unfinished, path)?;
+    path.parent().map_or(Ok(()), sync_dir)
 }
 
 pub(crate) fn sync_dir(path: &Path) -> io::Result<()> {

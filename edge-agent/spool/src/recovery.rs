@@ -1,9 +1,10 @@
 //! What a start does with the files of earlier processes.
 //!
 //! Finished segments are announced again. A segment that a crash left open is cut after its last whole frame and
-//! finished; the last one of a recording first gets an outcome `unknown` for each intent that has none (it may
-//! have been sent) and a Close with the reason `crash`. It is signed by this boot's key: the key of the one that
-//! crashed is gone. Doing it again after a crash in between comes to the same.
+//! finished by its trailer alone, for the key under which it was sealed is gone. What the recording still owes stands in
+//! a segment of this boot's own: an outcome `unknown` for each intent that has none (it may have been sent) and a Close
+//! with the reason `crash`. Both are signed by this boot's key: that of the one that crashed is gone as well. Doing it
+//! again after a crash in between comes to the same.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -13,7 +14,7 @@ use std::{
 };
 
 use countersign_model::{Durability, RecordingId};
-use countersign_recording::{Beginning, Close, Entry, Resumed, SegmentWriter};
+use countersign_recording::{Beginning, Close, Entry, RecordingKey, Resumed, SegmentWriter};
 
 use crate::{
     FinishedSegment, SpoolError, layout,
@@ -40,13 +41,14 @@ pub struct Recovered {
 pub(crate) fn recover(
     root: &Path,
     boot: &Boot,
+    recipient: Option<RecordingKey>,
     clock: fn() -> SystemTime,
     announce: &Announce,
 ) -> Result<(Recovered, u64), SpoolError> {
     let mut recovered = Recovered::default();
     let mut used = 0_u64;
     for recording in layout::recordings(root).map_err(SpoolError::io(root))? {
-        let mut recovery = Recovery { root, recording, boot, clock, recovered: &mut recovered };
+        let mut recovery = Recovery { root, recording, boot, recipient, clock, recovered: &mut recovered };
         if let Err(cause) = recovery.run() {
             tracing::error!(%recording, %cause, "a recording could not be recovered");
             recovered.failed = recovered.failed.saturating_add(1);
@@ -56,8 +58,9 @@ pub(crate) fn recover(
         used = used.saturating_add(listing.bytes);
         for number in listing.finished {
             recovered.segments = recovered.segments.saturating_add(1);
-            let path = layout::finished(root, recording, number);
-            announce.send(FinishedSegment { recording, number, path });
+            if let Some(segment) = FinishedSegment::find(root, recording, number) {
+                announce.send(segment);
+            }
         }
         // Goes only if nothing is left in it.
         let _ = fs::remove_dir(dir);
@@ -87,6 +90,8 @@ struct Recovery<'a> {
     root: &'a Path,
     recording: RecordingId,
     boot: &'a Boot,
+    /// Unknown to an edge that never had a connection: it has nothing to recover either.
+    recipient: Option<RecordingKey>,
     clock: fn() -> SystemTime,
     recovered: &'a mut Recovered,
 }
@@ -156,7 +161,7 @@ impl Recovery<'_> {
     /// Finishes the segment before, and cuts this one after its last whole frame.
     fn go_on(&self, before: Option<Tip>, resumed: Resumed) -> io::Result<Tip> {
         if let Some(before) = before.filter(|before| !before.finished) {
-            self.finish(&before, Vec::new())?;
+            self.finish(&before)?;
         }
         let path = layout::open(self.root, self.recording, resumed.header.number);
         if resumed.trailer.is_some() {
@@ -169,31 +174,35 @@ impl Recovery<'_> {
         Ok(Tip::new(resumed))
     }
 
-    /// Ends the recording where it broke off.
-    fn close(&mut self, mut tip: Tip) -> io::Result<()> {
+    /// Ends the recording where it broke off. Its last segment is durable before the one before gets its final name:
+    /// from then on that may be uploaded and deleted, and only the last one's header says what is unfinished.
+    fn close(&mut self, tip: Tip) -> io::Result<()> {
         self.recovered.crashed = self.recovered.crashed.saturating_add(1);
-        let mut bytes = Vec::new();
-        if tip.finished {
-            let (next, header) = self.next_segment(tip)?;
-            tip = next;
-            bytes = header;
+        if tip.writer.is_closed() {
+            return self.finish(&tip);
         }
-        if !tip.writer.is_closed() {
-            let unknown = tip.ledger.unknown_outcomes();
-            self.recovered.unknown = self.recovered.unknown.saturating_add(unknown.len());
-            for outcome in &unknown {
-                self.put(&mut tip.writer, outcome, &mut bytes)?;
-            }
-            let (operations, refusals) = (tip.ledger.operations, tip.ledger.refusals);
-            let close = Entry::Close(Close { reason: "crash".to_owned(), operations, refusals });
-            self.put(&mut tip.writer, &close, &mut bytes)?;
+        // One that holds nothing but a header, which another process sealed, is replaced.
+        let number = if tip.writer.is_empty() { Some(tip.number) } else { tip.number.checked_add(1) };
+        let number = number.ok_or(io::ErrorKind::FileTooLarge)?;
+        let last = self.last_segment(number, &tip)?;
+        let to_finish = !tip.finished && !tip.writer.is_empty();
+        if to_finish {
+            File::open(layout::open(self.root, self.recording, tip.number))?.sync_all()?;
         }
-        self.finish(&tip, bytes)
+        let path = layout::open(self.root, self.recording, number);
+        layout::replace(&path, &layout::recovering(self.root), &last)?;
+        if to_finish {
+            self.finish(&tip)?;
+        }
+        fs::rename(&path, layout::finished(self.root, self.recording, number))?;
+        self.recovered.unknown = self.recovered.unknown.saturating_add(tip.ledger.unfinished.len());
+        Ok(())
     }
 
-    /// A segment of this boot's own, where the one before has its trailer.
-    fn next_segment(&self, tip: Tip) -> io::Result<(Tip, Vec<u8>)> {
-        let number = tip.number.checked_add(1).ok_or(io::ErrorKind::FileTooLarge)?;
+    /// What the recording owes, in a whole segment of this boot's own.
+    fn last_segment(&self, number: u32, tip: &Tip) -> io::Result<Vec<u8>> {
+        let to = self.recipient.ok_or_else(|| io::Error::other("no key is known to seal its end to"))?;
+        let (operations, refusals) = (tip.ledger.operations, tip.ledger.refusals);
         let beginning = Beginning {
             recording: self.recording,
             number,
@@ -202,27 +211,25 @@ impl Recovery<'_> {
             first_sequence: tip.writer.next_sequence(),
             previous_link: tip.writer.link(),
             unfinished: tip.ledger.unfinished.clone(),
-            operations: tip.ledger.operations,
-            refusals: tip.ledger.refusals,
+            operations,
+            refusals,
         };
-        let (writer, header) = SegmentWriter::begin(&beginning).map_err(io::Error::other)?;
-        drop(layout::create(&layout::open(self.root, self.recording, number))?);
-        Ok((Tip { number, writer, ledger: tip.ledger, finished: false }, header))
+        let (mut writer, mut bytes) = SegmentWriter::begin(&beginning, &to).map_err(io::Error::other)?;
+        let close = Entry::Close(Close { reason: "crash".to_owned(), operations, refusals });
+        for entry in tip.ledger.unknown_outcomes().iter().chain([&close]) {
+            let frame = writer.encode(entry, (self.clock)(), Durability::Fsync).map_err(io::Error::other)?;
+            writer.commit(&frame).map_err(io::Error::other)?;
+            bytes.extend_from_slice(frame.bytes());
+        }
+        bytes.extend_from_slice(&writer.finish(&self.boot.key));
+        Ok(bytes)
     }
 
-    fn put(&self, writer: &mut SegmentWriter, entry: &Entry, bytes: &mut Vec<u8>) -> io::Result<()> {
-        let frame = writer.encode(entry, (self.clock)(), Durability::Fsync).map_err(io::Error::other)?;
-        writer.commit(&frame).map_err(io::Error::other)?;
-        bytes.extend_from_slice(frame.bytes());
-        Ok(())
-    }
-
-    /// Appends `bytes`, which the tip knows already, and the trailer; then the segment gets its final name.
-    fn finish(&self, tip: &Tip, mut bytes: Vec<u8>) -> io::Result<()> {
-        bytes.extend_from_slice(&tip.writer.clone().finish(&self.boot.key));
+    /// Appends the trailer; then the segment gets its final name.
+    fn finish(&self, tip: &Tip) -> io::Result<()> {
         let path = layout::open(self.root, self.recording, tip.number);
         let mut file = OpenOptions::new().append(true).open(&path)?;
-        file.write_all(&bytes)?;
+        file.write_all(&tip.writer.finish(&self.boot.key))?;
         file.sync_all()?;
         fs::rename(&path, layout::finished(self.root, self.recording, tip.number))
     }

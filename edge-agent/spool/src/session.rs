@@ -12,8 +12,8 @@ use std::{
 
 use countersign_model::{Durability, RecordingId};
 use countersign_recording::{
-    Beginning, Close, EncodeError, Entry, FrameKind, MAX_SEGMENT, MAX_SEGMENTS, Recorded, SegmentWriter,
-    chain_start,
+    Beginning, Close, EncodeError, EncodedFrame, Entry, FrameKind, MAX_SEGMENT, MAX_SEGMENTS, Recorded,
+    SegmentWriter, chain_start,
 };
 use tokio::sync::oneshot;
 
@@ -28,12 +28,12 @@ use crate::{
 /// A segment that has grown to this is closed before the next frame.
 const ROTATE_AT: usize = 512 << 10;
 
-/// Room kept in every segment for its trailer and for what a recovery adds: an outcome of some 200 bytes for each
+/// Room kept in every segment for its trailer and for the end of the recording: an outcome of some 200 bytes for each
 /// unfinished intent (at most 128), and a Close.
 const RESERVE: usize = 40 << 10;
 
 /// The last segment that a session may begin. It has room for the end of the recording as every segment has
-/// ([`RESERVE`]), and one number stays free for a recovery that finds it damaged.
+/// ([`RESERVE`]), and one number stays free for the segment in which a recovery ends it.
 const LAST_SEGMENT: u32 = MAX_SEGMENTS - 2;
 
 /// The recording of one session. Dropped without [`Self::close`], it is closed with the reason `aborted`.
@@ -74,6 +74,7 @@ impl Written {
 impl SessionSpool {
     pub(crate) fn begin(shared: Arc<Shared>, recording: RecordingId) -> Result<Self, AppendError> {
         shared.account.admit_new()?;
+        shared.recipient.key().ok_or(AppendError::Unsealed)?;
         let dir = layout::recording_dir(&shared.root, recording);
         layout::make_dir(&dir).map_err(|cause| refused(&shared, &cause))?;
         let health = Arc::new(Health::default());
@@ -187,7 +188,7 @@ impl SessionSpool {
 
     fn put_at(&mut self, entry: &Entry, level: Durability) -> Result<Recorded, AppendError> {
         self.healthy()?;
-        let frame = self.writer.encode(entry, (self.shared.clock)(), level).map_err(unencodable)?;
+        let mut frame = self.encoded(entry, level)?;
         self.shared.account.admit(frame.bytes().len())?;
         if self.ledger.begins(entry) {
             self.shared.account.admit_new()?;
@@ -195,10 +196,13 @@ impl SessionSpool {
         let len = self.writer.len();
         let fits = len.saturating_add(frame.bytes().len()).saturating_add(RESERVE) <= MAX_SEGMENT;
         if !self.ended && !self.writer.is_empty() && (len >= ROTATE_AT || !fits) {
-            // The chain runs on, so the frame is the same in the next segment.
             match self.next_segment() {
                 Err(AppendError::Full | AppendError::Write(_) | AppendError::TooManySegments) if fits => {}
-                next => next?,
+                next => {
+                    next?;
+                    // Another segment, another key; its length stays.
+                    frame = self.encoded(entry, level)?;
+                }
             }
         }
         self.write_whole(frame.bytes(), self.writer.len())?;
@@ -207,9 +211,15 @@ impl SessionSpool {
         Ok(recorded)
     }
 
+    fn encoded(&self, entry: &Entry, level: Durability) -> Result<EncodedFrame, AppendError> {
+        self.writer.encode(entry, (self.shared.clock)(), level).map_err(unencodable)
+    }
+
     fn put_trailer(&mut self) -> Result<(), AppendError> {
-        let trailer = self.writer.clone().finish(&self.shared.boot.key);
-        self.write_whole(&trailer, self.writer.len())
+        let trailer = self.writer.finish(&self.shared.boot.key);
+        self.write_whole(&trailer, self.writer.len())?;
+        self.writer.forget_key();
+        Ok(())
     }
 
     /// Writes all of it or nothing; `len` is the length of the file before.
@@ -285,7 +295,8 @@ fn new_segment(
     beginning: &Beginning,
     health: &Arc<Health>,
 ) -> Result<(SegmentWriter, Arc<OpenFile>), AppendError> {
-    let (writer, header) = SegmentWriter::begin(beginning).map_err(unencodable)?;
+    let to = shared.recipient.key().ok_or(AppendError::Unsealed)?;
+    let (writer, header) = SegmentWriter::begin(beginning, &to).map_err(unencodable)?;
     let path = layout::open(&shared.root, beginning.recording, beginning.number);
     let mut file = layout::create(&path).map_err(|cause| refused(shared, &cause))?;
     if let Err(cause) = file.write_all(&header) {
@@ -326,5 +337,6 @@ fn unencodable(error: EncodeError) -> AppendError {
     match error {
         EncodeError::TooLarge => AppendError::TooLarge,
         EncodeError::TooManyUnfinished => AppendError::TooManyUnfinished,
+        EncodeError::Seal => AppendError::Unsealed,
     }
 }

@@ -4,12 +4,12 @@ use std::{
     fs::{self, File, OpenOptions, TryLockError},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
-    sync::{Arc, mpsc},
+    sync::{Arc, atomic::AtomicU64, mpsc},
     time::SystemTime,
 };
 
 use countersign_model::{Name, RecordingId};
-use countersign_recording::MAX_SEGMENT;
+use countersign_recording::{MAX_SEGMENT, PackPlan, RecordingKey};
 use countersign_runtime::{LOCK_PATIENCE, retry_while};
 use ed25519_dalek::SigningKey;
 use sha2::{Digest as _, Sha256};
@@ -19,7 +19,9 @@ use crate::{
     AcknowledgeError, AppendError, Level, Limits, Recovered, SessionSpool, SpoolError,
     account::Account,
     commit::{self, Job},
-    layout, recovery,
+    layout, plans,
+    recipient::Recipient,
+    recovery,
 };
 
 /// The process that writes: what its segments say of it, and the key that signs them.
@@ -55,6 +57,17 @@ pub struct FinishedSegment {
     pub number: u32,
     /// Where it lies until it is acknowledged.
     pub path: PathBuf,
+    /// Its length.
+    pub bytes: u64,
+}
+
+impl FinishedSegment {
+    /// The segment of that name, if it is there.
+    pub(crate) fn find(root: &Path, recording: RecordingId, number: u32) -> Option<Self> {
+        let path = layout::finished(root, recording, number);
+        let bytes = fs::metadata(&path).ok().filter(fs::Metadata::is_file)?.len();
+        Some(Self { recording, number, path, bytes })
+    }
 }
 
 /// What [`Spool::open`] gives.
@@ -62,7 +75,9 @@ pub struct FinishedSegment {
 pub struct Opened {
     /// The spool.
     pub spool: Spool,
-    /// Finished segments, those of earlier processes first. Unbounded: the disk is the bound.
+    /// The packs that earlier processes planned and that are not acknowledged, in the order of their plans.
+    pub planned: Vec<PackPlan>,
+    /// Finished segments that are in no plan, those of earlier processes first. Unbounded: the disk is the bound.
     pub finished: async_mpsc::UnboundedReceiver<FinishedSegment>,
     /// What was found.
     pub recovered: Recovered,
@@ -71,7 +86,7 @@ pub struct Opened {
 /// The edge's disk. Clones are the same spool.
 #[derive(Debug, Clone)]
 pub struct Spool {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
@@ -80,6 +95,9 @@ pub(crate) struct Shared {
     pub(crate) boot: Boot,
     pub(crate) clock: fn() -> SystemTime,
     pub(crate) account: Account,
+    pub(crate) recipient: Recipient,
+    /// Counts the packs of this process.
+    pub(crate) next_pack: AtomicU64,
     jobs: mpsc::Sender<Job>,
 }
 
@@ -103,25 +121,50 @@ impl Spool {
         }
         layout::make_dir(&root).map_err(SpoolError::io(&root))?;
         let lock = lock(&root)?;
+        let recipient = Recipient::load(&root)?;
+        let (sender, mut found) = async_mpsc::unbounded_channel();
+        let (recovered, used) = recovery::recover(&root, &boot, recipient.key(), clock, &Announce(sender))?;
+        let planned = plans::left(&root)?;
+        let in_plans = plans::planned(&planned);
         let (sender, finished) = async_mpsc::unbounded_channel();
         let announce = Announce(sender);
-        let (recovered, used) = recovery::recover(&root, &boot, clock, &announce)?;
+        while let Ok(segment) = found.try_recv() {
+            if !in_plans.contains(&(segment.recording, segment.number)) {
+                announce.send(segment);
+            }
+        }
         let jobs = commit::start(root.clone(), lock, announce).map_err(SpoolError::io(&root))?;
         let account = Account::new(limits, used);
-        let shared = Arc::new(Shared { root, boot, clock, account, jobs });
-        Ok(Opened { spool: Self { shared }, finished, recovered })
+        let shared =
+            Arc::new(Shared { root, boot, clock, account, recipient, next_pack: AtomicU64::new(0), jobs });
+        Ok(Opened { spool: Self { shared }, planned, finished, recovered })
+    }
+
+    /// From now on new segments are sealed to this key, and so is what a later start adds to recordings. Blocks for the
+    /// disk if it is another one than before.
+    ///
+    /// # Errors
+    /// [`SpoolError::Io`]; then the key before stays in force.
+    pub fn seal_to(&self, key: RecordingKey) -> Result<(), SpoolError> {
+        let path = layout::recording_key(&self.shared.root);
+        self.shared.recipient.replace(key).map_err(SpoolError::io(path))
+    }
+
+    /// The key that recordings are sealed to; none before the control plane ever named one.
+    pub fn recording_key(&self) -> Option<RecordingKey> {
+        self.shared.recipient.key()
     }
 
     /// Begins the recording of a session. Its first entry must be an Open.
     ///
     /// # Errors
-    /// [`AppendError::Full`], or [`AppendError::Write`] if its directory or file cannot be made (which is so if
+    /// [`AppendError::Full`], [`AppendError::Unsealed`] before [`Self::seal_to`], or [`AppendError::Write`] if its directory or file cannot be made (which is so if
     /// the recording has begun before).
     pub fn begin(&self, recording: RecordingId) -> Result<SessionSpool, AppendError> {
         SessionSpool::begin(Arc::clone(&self.shared), recording)
     }
 
-    /// The bytes of a finished segment, for the uploader: at most 1 MiB. Blocks for the disk.
+    /// The bytes of a finished segment: at most 1 MiB. Blocks for the disk.
     ///
     /// # Errors
     /// [`SpoolError::Io`], also if it is larger than a segment may be.
@@ -161,7 +204,7 @@ impl Spool {
         self.shared.account.level()
     }
 
-    /// Bytes in its files.
+    /// Bytes of recordings in its files. Plans of packs are not counted: there are two, of some kilobytes.
     pub fn used(&self) -> u64 {
         self.shared.account.used()
     }

@@ -3,15 +3,16 @@
 use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
+    path::Path,
     process::Command,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use countersign_model::{ApprovalId, Durability, OperationId, RecordingId, SessionId};
 use countersign_recording::{
-    CheckedSegment, Entry, Evidence, Frame, Hold, Intent, Open, Outcome, OutcomeKind, Payload, Refusal,
-    Report, check_segment, manifest, replay, verify,
+    CheckedSegment, ContentKey, Entry, Evidence, Frame, Hold, Intent, Open, OpeningKey, Outcome, OutcomeKind,
+    Part, Payload, RecordingKey, Refusal, Replayed, Report, SegmentReader, StoredSegment,
+    check_opened_segment, manifest, replay, verify,
 };
 use countersign_wire::v1;
 use ed25519_dalek::SigningKey;
@@ -20,6 +21,8 @@ use tempfile::TempDir;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::*;
+
+mod packs;
 
 fn config(dir: &Path, boot: u8, limits: Limits) -> Config {
     let boot = Boot {
@@ -31,8 +34,20 @@ fn config(dir: &Path, boot: u8, limits: Limits) -> Config {
     Config { dir: dir.to_owned(), limits, boot, clock }
 }
 
+/// The control plane's key.
+fn opening_key() -> OpeningKey {
+    OpeningKey::from_secret(&[3; 32]).unwrap()
+}
+
 fn open_spool(dir: &Path, boot: u8) -> Opened {
-    Spool::open(config(dir, boot, Limits::default())).unwrap()
+    open_spool_of(dir, boot, Limits::default())
+}
+
+/// With a connection to the control plane.
+fn open_spool_of(dir: &Path, boot: u8, limits: Limits) -> Opened {
+    let opened = Spool::open(config(dir, boot, limits)).unwrap();
+    opened.spool.seal_to(opening_key().recording_key()).unwrap();
+    opened
 }
 
 fn open(recording: RecordingId) -> Entry {
@@ -41,7 +56,7 @@ fn open(recording: RecordingId) -> Entry {
         recording_id: recording.to_string(),
         ..Default::default()
     };
-    Entry::Open(Box::new(Open { session, policy_revision: "abc".into() }))
+    Entry::Open(Box::new(Open { session, policy_revision: "abc".into(), hash_key: Vec::new() }))
 }
 
 fn intent_of(operation: OperationId, payload: Vec<u8>) -> Entry {
@@ -52,6 +67,8 @@ fn intent_of(operation: OperationId, payload: Vec<u8>) -> Entry {
         kind: "query".into(),
         preamble: Vec::new(),
         payload: Payload(payload),
+        payload_hmac: None,
+        payload_masked: false,
         binding: None,
         facts: Vec::new(),
         policies: Vec::new(),
@@ -71,6 +88,8 @@ fn hold(operation: OperationId) -> Entry {
         protocol: "postgres".into(),
         kind: "query".into(),
         payload: Payload(b"DELETE FROM orders WHERE id = 7".to_vec()),
+        payload_hmac: None,
+        payload_masked: false,
         binding: None,
         facts: Vec::new(),
         policies: Vec::new(),
@@ -87,6 +106,8 @@ fn refusal(operation: OperationId) -> Entry {
         protocol: "postgres".into(),
         kind: "query".into(),
         payload: Payload::default(),
+        payload_hmac: None,
+        payload_masked: false,
         binding: None,
         facts: Vec::new(),
         policies: Vec::new(),
@@ -111,7 +132,9 @@ fn announced(finished: &mut UnboundedReceiver<FinishedSegment>) -> Vec<FinishedS
 /// Puts segments under a manifest as the control plane would, and verifies all of it.
 fn judge(recording: RecordingId, segments: &[Vec<u8>]) -> Report {
     let key = SigningKey::from_bytes(&[200; 32]);
-    let checked: Vec<CheckedSegment> = segments.iter().map(|bytes| check_segment(bytes).unwrap()).collect();
+    let opening = opening_key();
+    let checked: Vec<CheckedSegment> =
+        segments.iter().map(|bytes| check_opened_segment(bytes, &opening).unwrap()).collect();
     let mut manifest = manifest::empty(recording.to_string(), String::new());
     checked.iter().for_each(|segment| manifest::extend(&mut manifest, segment).unwrap());
     let segments: Vec<(u32, &[u8])> = (0..).zip(segments.iter().map(Vec::as_slice)).collect();
@@ -125,7 +148,21 @@ fn judge(recording: RecordingId, segments: &[Vec<u8>]) -> Report {
 }
 
 fn frames(segments: &[Vec<u8>]) -> Vec<Frame> {
-    replay(segments.iter().map(Vec::as_slice)).map(Result::unwrap).collect()
+    let keys: Vec<ContentKey> = segments.iter().map(|segment| content_key(segment)).collect();
+    let stored = segments.iter().zip(&keys).map(|(bytes, key)| {
+        let content_key = Some(key.as_bytes().as_slice());
+        StoredSegment { bytes, content_key }
+    });
+    let opened = |replayed| match replayed {
+        Ok(Replayed::Opened(frame)) => *frame,
+        other => panic!("not opened: {other:?}"),
+    };
+    replay(stored).map(opened).collect()
+}
+
+fn content_key(segment: &[u8]) -> ContentKey {
+    let Ok(Some(Part::Header(header))) = SegmentReader::new(segment).next_part() else { panic!("no header") };
+    opening_key().open_content_key(&header).unwrap()
 }
 
 fn contents(spool: &Spool, segments: &[FinishedSegment]) -> Vec<Vec<u8>> {
@@ -177,6 +214,7 @@ async fn a_session_is_recorded_uploaded_and_deleted() {
 /// A copy of the disk as it is now, as a crash of the process would leave it.
 fn crash(spool: &Path) -> TempDir {
     let copy = TempDir::new().unwrap();
+    fs::copy(spool.join("recording-key"), copy.path().join("recording-key")).unwrap();
     for recording in fs::read_dir(spool).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_dir()) {
         let to = copy.path().join(recording.file_name());
         fs::create_dir(&to).unwrap();
@@ -268,11 +306,12 @@ async fn a_write_torn_anywhere_is_cut_back_to_the_last_whole_frame() {
         let whole = ends.iter().filter(|end| **end <= cut).count();
         let unknown = usize::from(whole == 2);
         assert_eq!((recovered.crashed, recovered.unknown), (1, unknown), "cut to {cut}");
-        let segments = [waiting[0].1.clone()];
+        let segments: Vec<Vec<u8>> = waiting.iter().map(|(_, bytes)| bytes.clone()).collect();
         assert!(judge(recording, &segments).complete);
-        assert_eq!(frames(&segments).len(), whole + unknown + 1);
+        assert_eq!(frames(&segments[..1]).len(), whole, "what was recorded stays, and nothing is added");
+        assert_eq!(frames(&segments[1..]).len(), unknown + 1);
         // What recovery wrote is found as it is by the start after it.
-        assert_eq!(recover(torn.path()), (Recovered { segments: 1, ..Recovered::default() }, waiting));
+        assert_eq!(recover(torn.path()), (Recovered { segments: 2, ..Recovered::default() }, waiting));
     }
 }
 
@@ -317,6 +356,134 @@ async fn a_crash_inside_a_rotation_or_a_recovery_is_recovered() {
     }
 }
 
+/// The bytes of each file of a recording after a recovery, and the recovery again after a death between its steps.
+#[tokio::test]
+async fn a_recovery_that_dies_between_its_steps_is_recovered() {
+    let dir = TempDir::new().unwrap();
+    let opened = open_spool(dir.path(), 1);
+    let recording = RecordingId::generate();
+    let mut session = opened.spool.begin(recording).unwrap();
+    session.append(&open(recording), Durability::PageCache).await.unwrap();
+    session.append(&intent(OperationId::generate()), Durability::PageCache).await.unwrap();
+    let image = crash(dir.path());
+    let torn = fs::read(image.path().join(recording.to_string()).join("0.seg.open")).unwrap();
+    let whole = crash(image.path());
+    let [first, last] = [0, 1].map(|at: usize| recover(whole.path()).1[at].1.clone());
+    assert_eq!(first[..torn.len()], torn, "the crashed segment got its trailer alone");
+    for (what, files, recovered_now) in [
+        ("the last segment is there", vec![("0.seg.open", &torn), ("1.seg.open", &last)], 0),
+        ("the first has its trailer", vec![("0.seg.open", &first), ("1.seg.open", &last)], 0),
+        ("the first has its name", vec![("0.seg", &first), ("1.seg.open", &last)], 0),
+        ("the first is archived", vec![("1.seg.open", &last)], 0),
+        ("only the first is there", vec![("0.seg", &first)], 1),
+    ] {
+        let case = crash(image.path());
+        fs::write(case.path().join("recovering"), &last[..last.len() / 2]).unwrap();
+        let folder = case.path().join(recording.to_string());
+        fs::remove_file(folder.join("0.seg.open")).unwrap();
+        files.iter().for_each(|(name, bytes)| fs::write(folder.join(name), bytes).unwrap());
+        let (recovered, waiting) = recover(case.path());
+        assert_eq!(
+            (recovered.crashed, recovered.set_aside, recovered.failed),
+            (recovered_now, 0, 0),
+            "{what}"
+        );
+        let mut segments: Vec<Vec<u8>> = waiting.into_iter().map(|(_, bytes)| bytes).collect();
+        if segments.len() == 1 {
+            segments.insert(0, first.clone());
+        }
+        let report = judge(recording, &segments);
+        assert!(report.complete && report.unfinished == 0, "{what}: {report:?}");
+        assert_eq!(frames(&segments).len(), 4, "{what}");
+    }
+}
+
+/// An empty segment is all that is left of its recording here: the ones before are archived.
+#[tokio::test]
+async fn an_empty_segment_is_replaced_by_one_that_can_be_sealed() {
+    let dir = TempDir::new().unwrap();
+    let mut opened = open_spool(dir.path(), 1);
+    let recording = RecordingId::generate();
+    let mut session = opened.spool.begin(recording).unwrap();
+    session.append(&open(recording), Durability::PageCache).await.unwrap();
+    session.append(&intent(OperationId::generate()), Durability::PageCache).await.unwrap();
+    session.rotate().unwrap();
+    opened.spool.settled().await;
+    let first = contents(&opened.spool, &announced(&mut opened.finished)).remove(0);
+    opened.spool.acknowledge(recording, 0, &Sha256::digest(&first)).unwrap();
+    let image = crash(dir.path());
+    let (recovered, waiting) = recover(image.path());
+    assert_eq!((recovered.crashed, recovered.unknown, recovered.failed), (1, 1, 0));
+    assert!(waiting.iter().map(|(number, _)| *number).eq([1]));
+    let segments = [first, waiting[0].1.clone()];
+    assert!(judge(recording, &segments).complete);
+    assert_eq!(recover(image.path()), (Recovered { segments: 1, ..Recovered::default() }, waiting));
+}
+
+#[tokio::test]
+async fn nothing_is_recorded_before_it_is_known_to_whom_it_is_sealed() {
+    let dir = TempDir::new().unwrap();
+    let opened = Spool::open(config(dir.path(), 1, Limits::default())).unwrap();
+    assert_eq!(opened.spool.recording_key(), None);
+    let recording = RecordingId::generate();
+    assert_eq!(opened.spool.begin(recording).err(), Some(AppendError::Unsealed));
+    let left = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(left.into_iter().all(|name| name != recording.to_string().as_str()), "nothing is left of it");
+
+    let key = opening_key().recording_key();
+    opened.spool.seal_to(key).unwrap();
+    opened.spool.seal_to(key).unwrap();
+    assert_eq!(mode(&dir.path().join("recording-key")), 0o600);
+    let mut session = opened.spool.begin(recording).unwrap();
+    session.append(&open(recording), Durability::Fsync).await.unwrap();
+    let image = crash(dir.path());
+    drop(session);
+    drop(opened);
+    // The next process knows the key before it has a connection.
+    let again = Spool::open(config(dir.path(), 2, Limits::default())).unwrap();
+    assert_eq!(again.spool.recording_key(), Some(key));
+
+    // Without the key what crashed waits for a start that has one, as it is.
+    for damaged in [None, Some(&b"short"[..]), Some(&[7; 33])] {
+        let path = image.path().join("recording-key");
+        match damaged {
+            None => fs::remove_file(&path).unwrap(),
+            Some(bytes) => fs::write(&path, bytes).unwrap(),
+        }
+        let keyless = Spool::open(config(image.path(), 2, Limits::default())).unwrap();
+        assert_eq!((keyless.recovered.failed, keyless.recovered.segments), (1, 0));
+        assert_eq!(keyless.spool.recording_key(), None);
+        keyless.spool.seal_to(key).unwrap();
+    }
+    let (recovered, waiting) = recover(image.path());
+    assert_eq!((recovered.crashed, recovered.failed), (1, 0));
+    let segments: Vec<Vec<u8>> = waiting.into_iter().map(|(_, bytes)| bytes).collect();
+    assert!(judge(recording, &segments).complete);
+}
+
+#[tokio::test]
+async fn another_key_counts_from_the_next_segment_on() {
+    let dir = TempDir::new().unwrap();
+    let mut opened = open_spool(dir.path(), 1);
+    let recording = RecordingId::generate();
+    let mut session = opened.spool.begin(recording).unwrap();
+    session.append(&open(recording), Durability::PageCache).await.unwrap();
+    let other = OpeningKey::from_secret(&[9; 32]).unwrap();
+    opened.spool.seal_to(other.recording_key()).unwrap();
+    session.append(&intent(OperationId::generate()), Durability::PageCache).await.unwrap();
+    assert!(session.rotate().unwrap());
+    session.close("client").await.unwrap();
+    let segments = contents(&opened.spool, &announced(&mut opened.finished));
+    assert_eq!(segments.len(), 2);
+    assert!(check_opened_segment(&segments[0], &opening_key()).is_ok());
+    assert!(check_opened_segment(&segments[1], &other).is_ok());
+    assert!(check_opened_segment(&segments[1], &opening_key()).is_err());
+    let nobody = opened.spool.seal_to(RecordingKey::from_bytes([0; 32]));
+    assert!(nobody.is_ok());
+    let refused = opened.spool.begin(RecordingId::generate()).err();
+    assert_eq!(refused, Some(AppendError::Unsealed), "nothing can be sealed to it");
+}
+
 #[tokio::test]
 async fn a_segment_that_continues_nothing_is_set_aside() {
     let dir = TempDir::new().unwrap();
@@ -333,14 +500,15 @@ async fn a_segment_that_continues_nothing_is_set_aside() {
     let (recovered, waiting) = recover(early.path());
     assert_eq!((recovered.set_aside, recovered.crashed), (1, 1));
     assert!(file(early.path(), "1.seg.torn").exists());
-    assert!(judge(recording, &[waiting[0].1.clone()]).complete);
+    let segments: Vec<Vec<u8>> = waiting.into_iter().map(|(_, bytes)| bytes).collect();
+    assert!(judge(recording, &segments).complete);
 }
 
 #[tokio::test]
 async fn a_full_spool_admits_nothing_and_still_ends_what_it_admitted() {
     let dir = TempDir::new().unwrap();
     let limits = Limits { low: 20_000, full: 40_000, hard: 80_000 };
-    let mut opened = Spool::open(config(dir.path(), 1, limits)).unwrap();
+    let mut opened = open_spool_of(dir.path(), 1, limits);
     let recording = RecordingId::generate();
     let mut session = opened.spool.begin(recording).unwrap();
     session.append(&open(recording), Durability::PageCache).await.unwrap();
@@ -374,7 +542,7 @@ async fn a_full_spool_admits_nothing_and_still_ends_what_it_admitted() {
 async fn a_full_spool_still_takes_the_refusal_of_what_it_let_wait() {
     let dir = TempDir::new().unwrap();
     let limits = Limits { low: 2_000, full: 4_000, hard: 80_000 };
-    let mut opened = Spool::open(config(dir.path(), 1, limits)).unwrap();
+    let mut opened = open_spool_of(dir.path(), 1, limits);
     let recording = RecordingId::generate();
     let mut session = opened.spool.begin(recording).unwrap();
     session.append(&open(recording), Durability::PageCache).await.unwrap();
@@ -563,8 +731,8 @@ async fn an_abandoned_session_still_gets_its_end() {
     assert_eq!((close.reason.as_str(), close.operations), ("aborted", 1));
 
     drop(opened.spool.begin(RecordingId::generate()).unwrap());
-    let left: Vec<PathBuf> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
-    assert_eq!(left.len(), 2, "a session that recorded nothing leaves nothing: {left:?}");
+    let left = layout::recordings(dir.path()).unwrap();
+    assert_eq!(left, [recording], "a session that recorded nothing leaves nothing");
 }
 
 #[tokio::test]

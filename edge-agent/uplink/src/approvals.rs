@@ -6,7 +6,7 @@ use countersign_gate::ports::{Approvals, Question, Requested, Withdrawal};
 use countersign_model::{
     ApprovalId, ApprovalOutcome, ApprovalState, OperationId, Refusal, SessionFacts, SessionId,
 };
-use countersign_runtime::Backoff;
+use countersign_runtime::{Backoff, Failpoint, failpoint};
 use countersign_wire::{from_timestamp, v1};
 use tokio::{sync::mpsc, time::sleep};
 use tonic::{Code, Status};
@@ -47,6 +47,7 @@ impl Approvals for ControlPlane {
         };
         let response = self.link.edge_service().request_approval(bounded(wire, REQUEST_TIMEOUT)).await;
         let response = response.map_err(|status| refusals::unanswered("request_approval", &status))?;
+        failpoint(Failpoint::HoldAsked);
         match response.into_inner().result {
             Some(v1::request_approval_response::Result::Requested(wire)) => {
                 requested(&wire).map_err(|malformed| {
@@ -65,7 +66,11 @@ impl Approvals for ControlPlane {
     }
 
     async fn outcome(&self, approval: ApprovalId) -> ApprovalOutcome {
-        self.outcomes.wait(approval).await
+        let outcome = self.outcomes.wait(approval).await;
+        if outcome.state == ApprovalState::Approved {
+            failpoint(Failpoint::ApprovalReceived);
+        }
+        outcome
     }
 
     async fn consume(
@@ -83,7 +88,10 @@ impl Approvals for ControlPlane {
         let response = self.link.edge_service().consume_approval(bounded(wire, CHANGE_TIMEOUT)).await;
         let response = response.map_err(|status| refusals::unanswered("consume_approval", &status))?;
         match response.into_inner().refused {
-            None => Ok(()),
+            None => {
+                failpoint(Failpoint::ApprovalConsumed);
+                Ok(())
+            }
             Some(refused) => Err(refusals::of_approval(&refused.reason)),
         }
     }

@@ -14,6 +14,7 @@ use std::{
 use countersign_model::{ApprovalOutcome, SessionId};
 use countersign_pki::{Domain, verify};
 use countersign_runtime::Backoff;
+use countersign_spool::Spool;
 use countersign_wire::v1::{self, control_message::Message as Control, edge_message::Message as Ours};
 use prost::Message as _;
 use tokio::{
@@ -53,6 +54,7 @@ pub(crate) struct Edge {
     pub(crate) in_force: Arc<InForce>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) outcomes: Arc<Outcomes>,
+    pub(crate) spool: Spool,
 }
 
 /// Attaches, again and again, until the task is dropped.
@@ -165,7 +167,7 @@ impl<'a> Stream<'a> {
         match message.message {
             Some(Control::Configuration(wire)) => {
                 self.configured = false;
-                take(wire, &self.edge.membership, &self.edge.in_force).map_err(|error| {
+                take(wire, self.edge).map_err(|error| {
                     error!(%error, "a configuration was refused; unless one is taken the edge closes with its lease");
                     Status::failed_precondition("the configuration was refused")
                 })?;
@@ -246,14 +248,17 @@ async fn confirm(
     }
 }
 
-fn take(
-    wire: v1::Configuration,
-    membership: &Membership,
-    in_force: &InForce,
-) -> Result<(), InvalidConfiguration> {
-    let configuration = configure::configuration(wire, membership)?;
+/// The key that recordings are sealed to is in force before anything that a session needs: none begins without it.
+fn take(wire: v1::Configuration, edge: &Edge) -> Result<(), InvalidConfiguration> {
+    let configuration = configure::configuration(wire, &edge.membership)?;
     let (generation, targets) = (configuration.generation, configuration.targets.len());
-    if !in_force.replace(configuration) {
+    let recording_key = configuration.recording_key;
+    if !edge.in_force.is_newer(&configuration) {
+        return Err(InvalidConfiguration::Older(generation));
+    }
+    // A few bytes, and to the disk only where they are others than before.
+    edge.spool.seal_to(recording_key)?;
+    if !edge.in_force.replace(configuration) {
         return Err(InvalidConfiguration::Older(generation));
     }
     info!(generation, targets, "configured");

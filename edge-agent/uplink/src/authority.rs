@@ -7,6 +7,7 @@ use countersign_gate::{
     ports::{Authority, Credential, Ended},
 };
 use countersign_model::{ApprovalId, Identity, OperationId, Refusal, Secret, SessionFacts, SessionId};
+use countersign_runtime::{Failpoint, failpoint};
 use countersign_wire::{from_timestamp, v1};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
@@ -107,6 +108,9 @@ impl Authority for ControlPlane {
             Some(v1::mint_credential_response::Result::Credential(minted)) => {
                 let expires_at = from_timestamp(minted.expires_at.as_ref());
                 let expires_at = expires_at.map_err(|_| refusals::mint_failed())?;
+                if approval.is_some() {
+                    failpoint(Failpoint::CredentialReceived);
+                }
                 Ok(Credential::new(identity, Secret::new(minted.token), expires_at))
             }
             Some(v1::mint_credential_response::Result::Refused(refused)) => {

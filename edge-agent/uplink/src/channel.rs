@@ -11,7 +11,7 @@ use tonic::{
 
 use crate::Membership;
 
-/// Segments are at most 1 MiB, and a configuration carries all policies of the deployment.
+/// A configuration carries all policies of the deployment.
 const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 
 /// A shared handle on the newest connection. Connects when first used, and again by itself.

@@ -7,9 +7,11 @@ use std::{
     sync::Arc,
 };
 
-use countersign_model::{Identity, Name};
+use countersign_model::{DataClass, Identity, Name};
 use countersign_pki::{Domain, verify};
 use countersign_policy::{CompileError, CompiledPolicies};
+use countersign_recording::RecordingKey;
+use countersign_spool::SpoolError;
 use countersign_wire::v1;
 use prost::Message as _;
 use tracing::error;
@@ -21,6 +23,8 @@ use crate::{
 
 /// Agents that have a login role of their own at one target.
 const MAX_AGENT_ROLES: usize = 10_000;
+/// Data classes that one target may have values of: as many as a resolution may attest.
+const MAX_CLASSES: usize = countersign_wire::MAX_CLASSES;
 /// Longest name of a role in bytes: PostgreSQL cuts longer ones (`NAMEDATALEN` less one), and then means another.
 const MAX_ROLE: usize = 63;
 
@@ -30,6 +34,12 @@ pub enum InvalidConfiguration {
     /// It is for another zone than the edge's own.
     #[error("the configuration is for another zone")]
     Zone,
+    /// It names no key that recordings are sealed to.
+    #[error("the configuration has no key that recordings are sealed to")]
+    RecordingKey,
+    /// That key cannot be kept, so that a start without a connection would not know it.
+    #[error("the key that recordings are sealed to cannot be kept: {0}")]
+    KeepKey(#[from] SpoolError),
     /// There is no policy set in it.
     #[error("the configuration has no policy set")]
     PoliciesMissing,
@@ -58,9 +68,12 @@ pub(crate) fn configuration(
     if wire.zone != membership.zone.as_str() {
         return Err(InvalidConfiguration::Zone);
     }
+    let recording_key = wire.recording_key.as_slice().try_into();
+    let recording_key =
+        recording_key.map(RecordingKey::from_bytes).map_err(|_| InvalidConfiguration::RecordingKey)?;
     let signed = wire.policies.ok_or(InvalidConfiguration::PoliciesMissing)?;
     let (policies, generation) = policies(&signed, &membership.deployment_key)?;
-    Ok(Configuration { targets: targets(wire.targets), policies, generation })
+    Ok(Configuration { targets: targets(wire.targets), policies, generation, recording_key })
 }
 
 fn policies(
@@ -85,7 +98,7 @@ fn targets(wire: Vec<v1::TargetConfiguration>) -> HashMap<Name, Arc<Target>> {
         let name = wire.name.clone();
         let target = target(wire);
         if target.is_none() {
-            error!(target = ?name, "a target's name, port, identity or role is malformed; sessions to it are refused");
+            error!(target = ?name, "a target's name, port, identity, role or data class is malformed; sessions to it are refused");
         }
         target
     };
@@ -114,8 +127,20 @@ fn target(wire: v1::TargetConfiguration) -> Option<(Name, Arc<Target>)> {
         search_path: wire.search_path,
         login_roles,
         approved_on,
+        classes: classes(wire.classes)?,
     };
     Some((name, Arc::new(target)))
+}
+
+/// Sorted by name. A class that is not understood closes the target: what it names would come back as it is.
+fn classes(wire: Vec<v1::DataClassConfiguration>) -> Option<Arc<[DataClass]>> {
+    if wire.len() > MAX_CLASSES {
+        return None;
+    }
+    let mut classes: Vec<DataClass> =
+        wire.into_iter().map(TryInto::try_into).collect::<Result<_, _>>().ok()?;
+    classes.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    classes.is_sorted_by(|a, b| a.name < b.name).then(|| classes.into())
 }
 
 /// One role or a role for each agent, never both.
@@ -182,6 +207,35 @@ mod tests {
         };
         assert!(read(agents(MAX_AGENT_ROLES)).is_some());
         assert_eq!(read(agents(MAX_AGENT_ROLES + 1)), None);
+    }
+
+    #[test]
+    fn a_data_class_that_is_not_understood_closes_the_target() {
+        let class = |name: &str, detectors: &[i32]| v1::DataClassConfiguration {
+            name: name.into(),
+            columns: Vec::new(),
+            detectors: detectors.to_vec(),
+        };
+        let read = |classes: Vec<v1::DataClassConfiguration>| {
+            let wire = v1::TargetConfiguration { classes, ..wire(Vec::new()) };
+            target(wire).map(|(_, target)| target.classes.clone())
+        };
+        let found = read(vec![class("email", &[1]), class("card", &[2])]).expect("two classes");
+        let named: Vec<&str> = found.iter().map(|class| class.name.as_str()).collect();
+        assert_eq!(named, ["card", "email"]);
+        assert_eq!(read(Vec::new()).as_deref(), Some(&[][..]));
+        for (what, refused) in [
+            ("a detector of a later version", vec![class("email", &[1, 99])]),
+            ("no detector", vec![class("email", &[0])]),
+            ("nothing to look for", vec![class("email", &[])]),
+            ("no name", vec![class("E mail", &[1])]),
+            ("the same name twice", vec![class("email", &[1]), class("email", &[2])]),
+        ] {
+            assert_eq!(read(refused), None, "{what}");
+        }
+        let many = |count: usize| (0..count).map(|at| class(&format!("c{at}"), &[1])).collect();
+        assert!(read(many(MAX_CLASSES)).is_some());
+        assert_eq!(read(many(MAX_CLASSES + 1)), None);
     }
 
     #[test]

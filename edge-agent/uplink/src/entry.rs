@@ -1,19 +1,22 @@
 //! The gate's records in the words of a recording.
 
+use std::sync::Arc;
+
 use countersign_gate as gate;
-use countersign_model::{Determining, Fact, Requirement, SessionFacts};
+use countersign_model::{Binding, Determining, Fact, Requirement, SessionFacts};
 use countersign_recording as recording;
 use countersign_wire::{to_timestamp, v1};
 
 /// Recordings name the protocol with each operation; every session of this edge speaks the same.
 const PROTOCOL: &str = "postgres";
 
-/// The first entry of a session's recording.
+/// The first entry of a session's recording. `hash_key` is the key of its hashes, sealed.
 pub(crate) fn open(
     session: &SessionFacts,
     client_user: &str,
     edge: &str,
     revision: String,
+    hash_key: Vec<u8>,
 ) -> recording::Entry {
     let session = v1::Session {
         id: session.session.to_string(),
@@ -31,7 +34,7 @@ pub(crate) fn open(
         state: v1::SessionState::Open.into(),
         closed_because: String::new(),
     };
-    recording::Entry::Open(Box::new(recording::Open { session, policy_revision: revision }))
+    recording::Entry::Open(Box::new(recording::Open { session, policy_revision: revision, hash_key }))
 }
 
 /// Any entry after the first.
@@ -43,8 +46,8 @@ pub(crate) fn entry(entry: gate::Entry<'_>) -> recording::Entry {
             identity,
             approval,
             preamble,
-            payload,
-            binding,
+            shown,
+            tag,
             facts,
             policies,
             revision,
@@ -53,9 +56,11 @@ pub(crate) fn entry(entry: gate::Entry<'_>) -> recording::Entry {
             approval,
             protocol: PROTOCOL.to_owned(),
             kind: kind.as_str().to_owned(),
-            preamble: preamble.iter().map(|step| bytes_of(step.as_bytes())).collect(),
-            payload: bytes_of(payload),
-            binding: binding.cloned(),
+            preamble: preamble.iter().map(|step| bytes_of(step.shown())).collect(),
+            payload: bytes_of(shown.payload()),
+            payload_hmac: Some(tag),
+            payload_masked: shown.is_covered(),
+            binding: shown.binding().map(|binding| bound(binding, shown.labels())),
             facts: in_words(facts),
             policies: names(policies),
             policy_revision: revision.to_owned(),
@@ -65,8 +70,8 @@ pub(crate) fn entry(entry: gate::Entry<'_>) -> recording::Entry {
             operation,
             approval,
             kind,
-            payload,
-            binding,
+            shown,
+            tag,
             facts,
             policies,
             revision,
@@ -77,40 +82,43 @@ pub(crate) fn entry(entry: gate::Entry<'_>) -> recording::Entry {
             approval,
             protocol: PROTOCOL.to_owned(),
             kind: kind.as_str().to_owned(),
-            payload: bytes_of(payload),
-            binding: binding.cloned(),
+            payload: bytes_of(shown.payload()),
+            payload_hmac: Some(tag),
+            payload_masked: shown.is_covered(),
+            binding: shown.binding().map(|binding| bound(binding, shown.labels())),
             facts: in_words(facts),
             policies: names(policies),
             policy_revision: revision.to_owned(),
             requirements: requirements.iter().map(requirement).collect(),
             expires_at,
         })),
-        gate::Entry::Refusal {
-            operation,
-            approval,
-            kind,
-            payload,
-            binding,
-            facts,
-            policies,
-            revision,
-            reason,
-        } => recording::Entry::Refusal(Box::new(recording::Refusal {
-            operation,
-            approval,
-            protocol: PROTOCOL.to_owned(),
-            kind: kind.as_str().to_owned(),
-            payload: bytes_of(payload),
-            binding: binding.cloned(),
-            facts: in_words(facts),
-            policies: names(policies),
-            policy_revision: revision.to_owned(),
-            reason: reason.as_str().to_owned(),
-        })),
-        gate::Entry::Reply { operation, bytes, rows, sha256 } => {
-            recording::Entry::Reply(recording::Reply { operation, bytes, rows, sha256 })
+        gate::Entry::Refusal { operation, approval, kind, shown, tag, facts, policies, revision, reason } => {
+            recording::Entry::Refusal(Box::new(recording::Refusal {
+                operation,
+                approval,
+                protocol: PROTOCOL.to_owned(),
+                kind: kind.as_str().to_owned(),
+                payload: bytes_of(shown.payload()),
+                payload_hmac: Some(tag),
+                payload_masked: shown.is_covered(),
+                binding: shown.binding().map(|binding| bound(binding, shown.labels())),
+                facts: in_words(facts),
+                policies: names(policies),
+                policy_revision: revision.to_owned(),
+                reason: reason.as_str().to_owned(),
+            }))
         }
-        gate::Entry::Outcome { operation, approval, outcome, completion, bytes, rows, sha256 } => {
+        gate::Entry::Reply { operation, bytes, rows, tag, excerpt } => {
+            let recorded = shown_rows(excerpt);
+            recording::Entry::Reply(Box::new(recording::Reply {
+                operation,
+                bytes,
+                rows,
+                hmac: tag,
+                recorded,
+            }))
+        }
+        gate::Entry::Outcome { operation, approval, outcome, completion, bytes, rows, tag, excerpt } => {
             recording::Entry::Outcome(Box::new(recording::Outcome {
                 operation,
                 approval,
@@ -119,8 +127,8 @@ pub(crate) fn entry(entry: gate::Entry<'_>) -> recording::Entry {
                 error_code: completion.error_code.clone().unwrap_or_default(),
                 reply_bytes: bytes,
                 reply_rows: rows,
-                reply_sha256: (bytes > 0).then_some(sha256),
-                columns: completion.columns.clone(),
+                reply_hmac: (bytes > 0).then_some(tag),
+                recorded: shown_rows(excerpt),
             }))
         }
         gate::Entry::Close { reason, operations, refusals } => recording::Entry::Close(recording::Close {
@@ -128,6 +136,31 @@ pub(crate) fn entry(entry: gate::Entry<'_>) -> recording::Entry {
             operations,
             refusals,
         }),
+    }
+}
+
+/// A parameter that has a label is recorded as that, and so is one that is NULL: absence says something, too.
+fn bound(binding: &Binding, labels: &[Option<Arc<str>>]) -> recording::RecordedBinding {
+    let mut recorded = recording::RecordedBinding::from(binding);
+    for (parameter, label) in recorded.parameters.iter_mut().zip(labels) {
+        if let Some(label) = label {
+            parameter.value = recording::RecordedValue::Masked(label.to_string());
+        }
+    }
+    recorded
+}
+
+fn shown_rows(excerpt: &gate::Excerpt) -> recording::RecordedRows {
+    let column = |column: &gate::ShownColumn| recording::RecordedColumn {
+        name: column.name.clone(),
+        type_oid: column.type_id,
+        format: column.format,
+        masked: column.label.as_deref().unwrap_or_default().to_owned(),
+    };
+    recording::RecordedRows {
+        columns: excerpt.columns.iter().map(column).collect(),
+        data: bytes_of(&excerpt.data),
+        count: excerpt.rows,
     }
 }
 
@@ -171,11 +204,12 @@ mod tests {
         let (operation, approval) = (OperationId::generate(), ApprovalId::generate());
         let facts = [Fact { action: Action::Connect, resource: Resource::Target }];
         let policies = [Determining { policy: "shop/0".into() }];
-        let (kind, payload, revision) = (gate::OperationKind::Query, &"DELETE FROM orders".into(), "abc");
+        let (kind, revision, tag) = (gate::OperationKind::Query, "abc", [7; 32]);
         let (facts, policies) = (&facts[..], &policies[..]);
         let parameter = Parameter { resolved_type: 23, value: Some("1".into()), ..Parameter::default() };
         let bound = Binding { parameters: vec![parameter], row_limit: 7, ..Binding::default() };
-        let binding = Some(&bound);
+        let shown =
+            &gate::Shown::covered("DELETE FROM orders".into(), Some(bound), vec![Some("[email]".into())]);
         let requirements = &[
             Requirement { group: "dba".into(), quorum: 2 },
             Requirement { group: "owners".into(), quorum: 1 },
@@ -185,8 +219,8 @@ mod tests {
             operation,
             approval,
             kind,
-            payload,
-            binding,
+            shown,
+            tag,
             facts,
             policies,
             revision,
@@ -196,7 +230,9 @@ mod tests {
         let recording::Entry::Hold(held) = &hold else { panic!("{hold:?}") };
         assert_eq!(held.requirements, ["dba 2", "owners 1"]);
         assert_eq!((&held.payload.0[..], held.expires_at), (&b"DELETE FROM orders"[..], expires_at));
-        assert_eq!(held.binding.as_ref(), binding);
+        assert_eq!((held.payload_masked, held.payload_hmac), (true, Some(tag)));
+        let bound = held.binding.clone().expect("bound");
+        assert_eq!(bound.parameters[0].value, recording::RecordedValue::Masked("[email]".into()));
 
         let (identity, reason) = (Identity::Approved, Reason::ApprovalDenied);
         let (outcome, completion) = (gate::Outcome::Done, &gate::Completion::default());
@@ -207,8 +243,8 @@ mod tests {
                 identity,
                 approval: used,
                 preamble: &[],
-                payload,
-                binding,
+                shown,
+                tag,
                 facts,
                 policies,
                 revision,
@@ -217,8 +253,8 @@ mod tests {
                 operation,
                 approval: used,
                 kind,
-                payload,
-                binding,
+                shown,
+                tag,
                 facts,
                 policies,
                 revision,
@@ -226,8 +262,8 @@ mod tests {
             });
             let recording::Entry::Intent(sent) = &intent else { panic!("{intent:?}") };
             let recording::Entry::Refusal(refused) = &refusal else { panic!("{refusal:?}") };
-            assert_eq!((sent.binding.as_ref(), refused.binding.as_ref()), (binding, binding));
-            let (bytes, rows, sha256) = (0, 0, [0; 32]);
+            assert_eq!((sent.binding.as_ref(), refused.binding.as_ref()), (Some(&bound), Some(&bound)));
+            let (bytes, rows, excerpt) = (0, 0, &gate::Excerpt::default());
             let outcome = entry(gate::Entry::Outcome {
                 operation,
                 approval: used,
@@ -235,7 +271,8 @@ mod tests {
                 completion,
                 bytes,
                 rows,
-                sha256,
+                tag,
+                excerpt,
             });
             for entry in [intent, refusal, outcome] {
                 assert_eq!((entry.operation(), entry.approval()), (Some(operation), used));

@@ -69,12 +69,12 @@ impl Fake {
 #[tonic::async_trait]
 impl EdgeService for Fake {
     type AttachStream = ToEdge;
-    type UploadSegmentsStream = ReceiverStream<Result<v1::UploadSegmentsResponse, Status>>;
+    type UploadPacksStream = ReceiverStream<Result<v1::UploadPacksResponse, Status>>;
 
-    async fn upload_segments(
+    async fn upload_packs(
         &self,
-        request: Request<Streaming<v1::UploadSegmentsRequest>>,
-    ) -> Result<Response<Self::UploadSegmentsStream>, Status> {
+        request: Request<Streaming<v1::UploadPacksRequest>>,
+    ) -> Result<Response<Self::UploadPacksStream>, Status> {
         Ok(Response::new(self.archive.upload(request.into_inner())))
     }
 

@@ -9,9 +9,10 @@ use std::{
 use arc_swap::ArcSwapOption;
 use countersign_gate::ports::Decider;
 use countersign_model::{
-    Decision, Fact, Identity, Name, Obligations, OperationContext, Reason, SessionFacts, Verdict,
+    DataClass, Decision, Fact, Identity, Name, Obligations, OperationContext, Reason, SessionFacts, Verdict,
 };
 use countersign_policy::CompiledPolicies;
+use countersign_recording::RecordingKey;
 
 /// A target of this edge's zone, as the control plane configures it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub struct Target {
     pub login_roles: HashMap<Identity, LoginRole>,
     /// Where an approved operation runs.
     pub approved_on: ApprovedOn,
+    /// The data classes that it has values of, sorted by name.
+    pub classes: Arc<[DataClass]>,
 }
 
 /// As whom an identity logs in.
@@ -60,6 +63,8 @@ pub struct Configuration {
     pub policies: CompiledPolicies,
     /// Of the policy set; never goes back.
     pub generation: u64,
+    /// What recordings are sealed to.
+    pub recording_key: RecordingKey,
 }
 
 /// Where the edge's threads find the newest configuration and the lease.
@@ -93,12 +98,17 @@ impl InForce {
     /// control plane that was restored from an older state is therefore refused, and this edge closes when its lease
     /// ends, until the generation has caught up or the edge is started anew.
     pub(crate) fn replace(&self, configuration: Configuration) -> bool {
-        let current = self.configuration.load();
-        let newer = current.as_ref().is_none_or(|current| current.generation <= configuration.generation);
+        let newer = self.is_newer(&configuration);
         if newer {
             self.configuration.store(Some(Arc::new(configuration)));
         }
         newer
+    }
+
+    /// Whether [`Self::replace`] would take it now.
+    pub(crate) fn is_newer(&self, configuration: &Configuration) -> bool {
+        let current = self.configuration.load();
+        current.as_ref().is_none_or(|current| current.generation <= configuration.generation)
     }
 
     /// Ends the lease at once. One that was asked for before does not count any more.
@@ -164,7 +174,12 @@ mod tests {
         let policies = CompiledPolicies::compile(&countersign_policy::revision(&bundles), &bundles);
         let policies = policies.expect("compiled");
         let in_force = InForce::default();
-        in_force.replace(Configuration { targets: HashMap::new(), policies, generation: 1 });
+        in_force.replace(Configuration {
+            targets: HashMap::new(),
+            policies,
+            generation: 1,
+            recording_key: RecordingKey::from_bytes([9; 32]),
+        });
         in_force
     }
 

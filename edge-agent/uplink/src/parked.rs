@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     fn segment(recording: RecordingId, number: u32) -> FinishedSegment {
-        FinishedSegment { recording, number, path: format!("{number}.seg").into() }
+        FinishedSegment { recording, number, path: format!("{number}.seg").into(), bytes: 1 }
     }
 
     #[test]

@@ -5,14 +5,18 @@ use std::{
     time::{Duration, Instant},
 };
 
+use aws_lc_rs::{hmac, rand};
 use countersign_gate::{
     CloseReason, Entry,
     ports::{Journal, JournalError, Position, Recorder},
 };
-use countersign_model::{Durability, Name, SessionFacts};
+use countersign_model::{Durability, Name, RecordingId, SessionFacts};
+use countersign_recording::seal_hash_key;
+use countersign_runtime::{Failpoint, failpoint};
 use countersign_spool::{AppendError, SessionSpool, Spool};
 use tokio::{task::spawn_blocking, time::sleep};
 use tracing::error;
+use zeroize::Zeroizing;
 
 use crate::{
     entry,
@@ -54,25 +58,44 @@ impl Recorder for SpoolRecorder {
         let registered = self.sessions.while_held(session.session);
         let configuration = self.in_force.configuration();
         let revision = configuration.map(|configuration| configuration.policies.revision().to_string());
-        let open = entry::open(session, client_user, self.edge.as_str(), revision.unwrap_or_default());
+        let (hashes, sealed) = hash_key(&self.spool, session.recording)?;
+        let revision = revision.unwrap_or_default();
+        let open = entry::open(session, client_user, self.edge.as_str(), revision, sealed);
         let mut spool = self.spool.begin(session.recording).map_err(journal_error)?;
         spool.append(&open, Durability::Fsync).await.map_err(journal_error)?;
-        Ok(SpoolJournal { recording: self.live.add(spool), _registered: registered })
+        Ok(SpoolJournal { recording: self.live.add(spool), hashes, _registered: registered })
     }
 }
 
 /// The recording of one session.
 pub struct SpoolJournal {
     recording: Arc<Mutex<Recording>>,
+    /// Key of the hashes of what was really sent. AWS-LC clears it when it is dropped.
+    hashes: hmac::Key,
     /// A session that is dropped without being closed, as by a panic, is no longer open either: its journal goes with
     /// it, and so do its connections.
     _registered: Registered,
 }
 
 impl Journal for SpoolJournal {
+    fn tag(&self, parts: &[&[u8]]) -> [u8; 32] {
+        let mut context = hmac::Context::with_key(&self.hashes);
+        for part in parts {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part);
+        }
+        let mut tag = [0; 32];
+        tag.iter_mut().zip(context.sign().as_ref()).for_each(|(to, from)| *to = *from);
+        tag
+    }
+
     async fn append(&mut self, entry: Entry<'_>, durability: Durability) -> Result<Position, JournalError> {
         if let Entry::Close { reason, .. } = entry {
             return self.close(reason).await;
+        }
+        let after = failpoint_after(&entry, durability);
+        if after == Some(Failpoint::IntentWritten) {
+            failpoint(Failpoint::IntentUnwritten);
         }
         let written = {
             let mut recording = lock(&self.recording);
@@ -80,6 +103,9 @@ impl Journal for SpoolJournal {
             spool.write(&entry::entry(entry), durability).map_err(journal_error)?
         };
         let recorded = written.settled().await.map_err(journal_error)?;
+        if let Some(after) = after {
+            failpoint(after);
+        }
         Ok(Position { sequence: recorded.sequence })
     }
 }
@@ -89,6 +115,29 @@ impl SpoolJournal {
         let spool = lock(&self.recording).spool.take().ok_or(JournalError::Unavailable)?;
         let recorded = spool.close(reason.as_str()).await.map_err(journal_error)?;
         Ok(Position { sequence: recorded.sequence })
+    }
+}
+
+/// Draws the key of a recording's hashes, and seals it for the control plane: who may read a recording does not get it.
+fn hash_key(spool: &Spool, recording: RecordingId) -> Result<(hmac::Key, Vec<u8>), JournalError> {
+    let unavailable = |cause: &dyn std::fmt::Display| {
+        error!(%recording, %cause, "a recording cannot be sealed");
+        JournalError::Unavailable
+    };
+    let to = spool.recording_key().ok_or_else(|| unavailable(&AppendError::Unsealed))?;
+    let mut secret = Zeroizing::new([0; 32]);
+    rand::fill(&mut *secret).map_err(|error| unavailable(&error))?;
+    let sealed = seal_hash_key(&to, recording, &secret).map_err(|error| unavailable(&error))?;
+    Ok((hmac::Key::new(hmac::HMAC_SHA256, &*secret), sealed))
+}
+
+/// Where tests want to see it die once the entry is on disk.
+fn failpoint_after(entry: &Entry<'_>, durability: Durability) -> Option<Failpoint> {
+    match entry {
+        Entry::Hold { .. } => Some(Failpoint::HoldRecorded),
+        Entry::Intent { approval: Some(_), .. } => Some(Failpoint::ApprovedIntentWritten),
+        Entry::Intent { .. } if durability == Durability::Fsync => Some(Failpoint::IntentWritten),
+        _ => None,
     }
 }
 
@@ -155,6 +204,7 @@ fn journal_error(error: AppendError) -> JournalError {
         AppendError::TooLarge | AppendError::TooManySegments => JournalError::TooLarge,
         AppendError::TooManyUnfinished
         | AppendError::OutOfPlace
+        | AppendError::Unsealed
         | AppendError::Write(_)
         | AppendError::Poisoned => {
             error!(%error, "a record could not be written");

@@ -81,7 +81,7 @@ impl Uplink {
         let limits =
             Limits { low: spool_max_bytes / 2, full: spool_max_bytes / 16 * 15, hard: spool_max_bytes };
         let config = countersign_spool::Config { dir: spool_dir, limits, boot, clock: SystemTime::now };
-        let Opened { spool, finished, recovered } = Spool::open(config)?;
+        let Opened { spool, planned, finished, recovered } = Spool::open(config)?;
         info!(?recovered, "spool opened");
 
         let link = Link::new(&url, &membership)?;
@@ -98,11 +98,12 @@ impl Uplink {
             in_force: in_force.clone(),
             sessions: sessions.clone(),
             outcomes: outcomes.clone(),
+            spool: spool.clone(),
         };
         tasks.spawn(attach::stay_attached(link.clone(), edge));
         tasks.spawn(authority::report_closed(link.clone(), to_report));
         tasks.spawn(approvals::report_withdrawn(link.clone(), to_cancel));
-        tasks.spawn(Uploader::new(link.clone(), spool.clone(), finished, pending.clone()).run());
+        tasks.spawn(Uploader::new(link.clone(), spool.clone(), planned, finished, pending.clone()).run());
         tasks.spawn(enrol::keep_renewed(link.clone(), url, membership.clone(), membership_file));
         let name = membership.edge.clone();
         let recorder = SpoolRecorder::new(spool.clone(), name, in_force.clone(), sessions.clone());

@@ -53,10 +53,7 @@ impl Edge {
 
     /// Starts it and waits until the control plane says that it is attached, and it knows that itself.
     pub(crate) fn start(&mut self, stack: &Stack, name: &str) {
-        let log = fs::File::create(self.folder.path().join("log")).expect("log");
-        let child =
-            bound_to_us(&program("countersign-edge")).arg("--config").arg(&self.config).stderr(log).spawn();
-        self.child = Some(child.expect("countersign-edge starts"));
+        self.child = Some(self.command().spawn().expect("countersign-edge starts"));
         wait_until("the edge to attach", Duration::from_secs(20), || {
             let edges = stack.cli_json(&["edges", "list"]);
             let ours = |edge: &serde_json::Value| edge["name"] == name && edge["attached"] == true;
@@ -66,6 +63,28 @@ impl Edge {
             let refused = self.psql("no token", "SELECT 1");
             (!refused.stderr.contains("the control plane does not answer")).then_some(())
         });
+    }
+
+    /// The command that starts it. Its processes write one log, one after another.
+    pub(crate) fn command(&self) -> Command {
+        let log = fs::File::options().append(true).create(true).open(self.folder.path().join("log"));
+        let mut command = bound_to_us(&program("countersign-edge"));
+        let log = log.expect("log");
+        command.arg("--config").arg(&self.config).stdout(log.try_clone().expect("log")).stderr(log);
+        command
+    }
+
+    /// Everything that it keeps, and its log.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Pulls the plug of the process that [`Edge::start`] started.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 
     /// Runs it to its end, which must come by itself: whether it succeeded, and its log.
@@ -109,10 +128,7 @@ impl Edge {
 
 impl Drop for Edge {
     fn drop(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+        self.kill();
     }
 }
 

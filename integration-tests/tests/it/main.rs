@@ -9,12 +9,15 @@
     reason = "a test that finds something else than it expects has to fail, loudly and at once"
 )]
 
+mod canaries;
 mod clients;
 mod edge;
 mod emulator;
 mod enrolment;
+mod failpoints;
 mod holds;
 mod identities;
+mod masking;
 mod outage;
 mod people;
 mod pipelines;
@@ -26,6 +29,7 @@ mod road;
 mod shadowing;
 mod smuggling;
 mod stack;
+mod supervised;
 mod surface;
 mod tap;
 mod target;

@@ -93,18 +93,31 @@ impl Stack {
 
     /// The same with settings of its own.
     pub(crate) fn start_with(config: &str) -> Self {
+        Self::start_of_its_own(config, None)
+    }
+
+    /// The same with a log of everything that a filter lets through.
+    pub(crate) fn start_logging(filter: &str) -> Self {
+        Self::start_of_its_own("", Some(filter))
+    }
+
+    fn start_of_its_own(config: &str, log: Option<&str>) -> Self {
         let folder = tempfile::Builder::new().prefix("countersign-it-").tempdir_in("/tmp").expect("folder");
         fs::write(folder.path().join("data.toml"), config).expect("written");
-        let mut stack = Self::start_in(&folder.path().join("data"));
+        let mut stack = Self::start_over(&folder.path().join("data"), log);
         stack.owned = Some(folder);
         stack
     }
 
     /// A stack over a data folder that may have been used before, with the settings beside it, if there are any.
     pub(crate) fn start_in(data_dir: &Path) -> Self {
+        Self::start_over(data_dir, None)
+    }
+
+    fn start_over(data_dir: &Path, log: Option<&str>) -> Self {
         // A thread of its own that never ends: the kernel ties the stack's life to the thread that started it.
         let (started, is_started) = std::sync::mpsc::channel();
-        let folder = data_dir.to_owned();
+        let (folder, log) = (data_dir.to_owned(), log.map(str::to_owned));
         std::thread::spawn(move || {
             let mut command = bound_to_us(&program("countersign-dev"));
             command.arg("--data-dir").arg(&folder).arg("--json");
@@ -112,6 +125,7 @@ impl Stack {
             if config.exists() {
                 command.arg("--config").arg(config);
             }
+            command.envs(log.map(|filter| ("COUNTERSIGN_LOG", filter)));
             let child = command
                 .stdin(Stdio::null())
                 .stdout(Stdio::piped())
@@ -306,15 +320,20 @@ impl Drop for Stack {
 
 /// A control plane by the settings beside its data folder.
 fn start_control_plane(data_dir: &Path) -> Child {
-    let log = fs::File::create(data_dir.with_extension("log")).expect("log");
-    bound_to_us(&program("countersign-control-plane"))
+    control_plane(data_dir).spawn().expect("countersign-control-plane starts")
+}
+
+/// The command that starts it. Its processes write one log, one after another.
+pub(crate) fn control_plane(data_dir: &Path) -> Command {
+    let log = fs::File::options().append(true).create(true).open(data_dir.with_extension("log"));
+    let mut command = bound_to_us(&program("countersign-control-plane"));
+    command
         .arg("--config")
         .arg(data_dir.with_extension("toml"))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(log)
-        .spawn()
-        .expect("countersign-control-plane starts")
+        .stderr(log.expect("log"));
+    command
 }
 
 /// A port that was free a moment ago.

@@ -1,7 +1,7 @@
 //! tokio-postgres: it prepares everything by name, speaks binary, and sends queries without waiting for those before.
 
 mod session;
-mod tls;
+pub(crate) mod tls;
 
 use std::{future::Future, pin::pin, sync::LazyLock};
 

@@ -20,6 +20,9 @@ pub struct Obligations {
     /// Data classes that must come back masked, sorted. The road refuses an operation whose classes its
     /// protocol cannot mask.
     pub mask: Vec<Arc<str>>,
+    /// Errors and notices of the target are reduced to what cannot carry a value. Set by the gate, never by policy:
+    /// a decision leaves it false.
+    pub reduce_text: bool,
 }
 
 /// A policy that determined a decision.

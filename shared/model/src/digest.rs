@@ -10,11 +10,12 @@
 //! - Identity, object class, action and kind of resource are texts, by their stable words. An object is its class and
 //!   its id; a pair is its action, the kind of its resource and the list of names that lead there; a setting is its
 //!   name and its value; a session is its id as printed.
+//! - The unmasked classes are those of the pairs whose action is `unmask`: the one name that leads to each.
 //!
 //! So no two operations have one encoding. `digest/vectors.json` has examples for others who compute it, and
 //! `integration-tests/clients/digest.py` computes them from this page alone.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroize;
@@ -110,7 +111,7 @@ impl Attachment {
 }
 
 /// Everything that an approval binds to.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct OperationToSign<'a> {
     /// Entra tenant of the caller.
     pub tenant: &'a str,
@@ -128,8 +129,9 @@ pub struct OperationToSign<'a> {
     pub protocol: &'a str,
     /// Objects that it touches, sorted; catalog and object id count, the definition is compared beside the digest.
     pub objects: &'a [ObjectVersion],
-    /// Data classes that come back unmasked, sorted.
-    pub unmask: &'a [String],
+    /// Data classes that come back unmasked for the approval: those of the `unmask` pairs below, sorted,
+    /// without repetition.
+    pub unmask: Vec<&'a str>,
     /// The pairs that are to be approved, sorted.
     pub pairs: &'a [Fact],
     /// The operation itself.
@@ -158,7 +160,7 @@ impl<'a> OperationToSign<'a> {
             identity,
             protocol: "postgres",
             objects: &resolution.objects,
-            unmask: &[],
+            unmask: unmasked(pairs),
             pairs,
             operation: PostgresOperation {
                 text,
@@ -187,7 +189,7 @@ impl<'a> OperationToSign<'a> {
             out.text(object.class.as_str());
             out.number(&object.oid.to_be_bytes());
         });
-        out.list(self.unmask, |out, class| out.text(class));
+        out.list(&self.unmask, |out, class| out.text(class));
         out.list(self.pairs, Encoder::fact);
         out.operation(&self.operation);
         out.option(self.attached.as_ref(), |out, attached| {
@@ -196,6 +198,11 @@ impl<'a> OperationToSign<'a> {
         });
         OperationDigest(out.0.finalize().into())
     }
+}
+
+fn unmasked(pairs: &[Fact]) -> Vec<&str> {
+    let classes: BTreeSet<&str> = pairs.iter().filter_map(Fact::unmasked).map(|class| &**class).collect();
+    classes.into_iter().collect()
 }
 
 struct Encoder(Sha256);

@@ -9,6 +9,8 @@ pub enum Action {
     Connect,
     /// Anything that could not be parsed, resolved or bounded. Denied unless a policy names it.
     Unparsed,
+    /// Getting a data class back as it is. Without it the class is masked; nothing is refused.
+    Unmask,
     /// Computing without reading a relation: `SELECT 1`.
     PostgresEvaluate,
     /// Reading a relation.
@@ -37,9 +39,10 @@ pub enum Action {
 
 impl Action {
     /// Every action, for schemas, golden files and exhaustive tests.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Connect,
         Self::Unparsed,
+        Self::Unmask,
         Self::PostgresEvaluate,
         Self::PostgresSelect,
         Self::PostgresInsert,
@@ -64,6 +67,7 @@ impl Action {
         match self {
             Self::Connect => "connect",
             Self::Unparsed => "unparsed",
+            Self::Unmask => "unmask",
             Self::PostgresEvaluate => "postgres:evaluate",
             Self::PostgresSelect => "postgres:select",
             Self::PostgresInsert => "postgres:insert",
@@ -92,6 +96,7 @@ impl Action {
             | Self::PostgresDo
             | Self::PostgresCall => true,
             Self::Connect
+            | Self::Unmask
             | Self::PostgresEvaluate
             | Self::PostgresSelect
             | Self::PostgresSet
@@ -101,7 +106,7 @@ impl Action {
     }
 }
 
-/// What is touched, as resolved objects below the session's target (never as the text that named them).
+/// What is touched, as resolved objects of the session's target (never as the text that named them).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Resource {
     /// The target itself.
@@ -147,6 +152,11 @@ pub enum Resource {
         /// Its name.
         setting: Arc<str>,
     },
+    /// A data class, of which the target has values. Its name is the same on every target.
+    DataClass {
+        /// Its name.
+        class: Arc<str>,
+    },
 }
 
 impl Resource {
@@ -159,10 +169,11 @@ impl Resource {
             Self::Column { .. } => "Column",
             Self::Function { .. } => "Function",
             Self::Setting { .. } => "Setting",
+            Self::DataClass { .. } => "DataClass",
         }
     }
 
-    /// Names from the database down to the resource; none for the target itself.
+    /// Names from the database down to the resource; none for the target itself, and one for a data class.
     pub fn path(&self) -> Vec<&Arc<str>> {
         match self {
             Self::Target => Vec::new(),
@@ -171,6 +182,7 @@ impl Resource {
             Self::Column { database, schema, table, column } => vec![database, schema, table, column],
             Self::Function { database, schema, function } => vec![database, schema, function],
             Self::Setting { database, setting } => vec![database, setting],
+            Self::DataClass { class } => vec![class],
         }
     }
 
@@ -196,6 +208,7 @@ impl Resource {
             ("Setting", [database, setting]) => {
                 Self::Setting { database: (*database).into(), setting: (*setting).into() }
             }
+            ("DataClass", [class]) => Self::DataClass { class: (*class).into() },
             _ => return None,
         };
         Some(resource)
@@ -209,6 +222,21 @@ pub struct Fact {
     pub action: Action,
     /// To what.
     pub resource: Resource,
+}
+
+impl Fact {
+    /// That this class would come back unmasked.
+    pub fn unmask(class: impl Into<Arc<str>>) -> Self {
+        Self { action: Action::Unmask, resource: Resource::DataClass { class: class.into() } }
+    }
+
+    /// The class that it would have come back unmasked; `None` where it is of something else.
+    pub fn unmasked(&self) -> Option<&Arc<str>> {
+        match (self.action, &self.resource) {
+            (Action::Unmask, Resource::DataClass { class }) => Some(class),
+            _ => None,
+        }
+    }
 }
 
 /// What was parsed of the operation as a whole; policy sees it as `context`.

@@ -5,6 +5,7 @@
 
 mod approval;
 mod binding;
+mod class;
 mod decision;
 mod digest;
 mod fact;
@@ -18,6 +19,7 @@ mod session;
 
 pub use approval::{ApprovalOutcome, ApprovalState};
 pub use binding::{Binding, Parameter};
+pub use class::{DataClass, Detector, TaggedColumn};
 pub use decision::{Decision, Determining, Durability, Hold, Obligations, Requirement, Verdict};
 pub use digest::{Attachment, OperationDigest, OperationToSign, PostgresOperation};
 pub use fact::{Action, Fact, OperationContext, Resource};

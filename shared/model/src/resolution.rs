@@ -87,12 +87,15 @@ pub struct Resolution {
     /// What goes before it on the connection that it will run on, in order: statements that were decided by
     /// themselves, such as BEGIN and savepoints.
     pub preamble: Vec<String>,
+    /// The data classes that tagged columns of what it touches belong to, sorted, without repetition.
+    pub classes: Vec<Arc<str>>,
 }
 
 impl fmt::Debug for Resolution {
     /// What it is of, and how much: neither values that were set nor statements are ever logged.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { database, role, search_path, settings, names, objects, in_transaction, preamble } = self;
+        let Self { database, role, search_path, settings, names, objects, in_transaction, preamble, classes } =
+            self;
         f.debug_struct("Resolution")
             .field("database", database)
             .field("role", role)
@@ -102,6 +105,7 @@ impl fmt::Debug for Resolution {
             .field("objects", &objects.len())
             .field("in_transaction", in_transaction)
             .field("preamble", &preamble.len())
+            .field("classes", classes)
             .finish()
     }
 }
@@ -121,6 +125,7 @@ mod tests {
             objects: Vec::new(),
             in_transaction: true,
             preamble: vec!["SET LOCAL app.key = 'hunter2'".into()],
+            classes: vec!["email".into()],
         };
         let shown = format!("{resolution:?}");
         assert!(shown.contains("shop") && !shown.contains("hunter2"), "{shown}");

@@ -14,19 +14,12 @@ use aws_lc_rs::{
     hkdf::{HKDF_SHA256, Salt},
     hmac,
 };
-use base64::{Engine, prelude::BASE64_STANDARD};
 use zeroize::Zeroizing;
 
-use crate::{
-    KeyFileError,
-    key_file::{load_or_create, malformed},
-};
+use crate::{KeyFileError, load_or_create_secret};
 
 /// Bytes of the secret, and of the keys drawn from it.
 const SECRET: usize = 32;
-
-/// Length of the secret in base64.
-const ENCODED: usize = SECRET.div_ceil(3) * 4;
 
 const SALT: &[u8] = b"countersign/approvals-key/v1";
 
@@ -51,12 +44,8 @@ impl ApprovalsKey {
     /// The key whose secret is in a file: 32 bytes in base64, on one line. The file is made with mode 0600 if it is not
     /// there.
     pub fn load_or_create(path: &Path) -> Result<Self, KeyFileError> {
-        let text = load_or_create(path, generate)?;
-        let line = text.strip_suffix('\n').unwrap_or(&text);
-        let secret = BASE64_STANDARD.decode(line).map(Zeroizing::new);
-        let secret = secret.ok().filter(|secret| secret.len() == SECRET);
-        let secret = secret.ok_or_else(|| malformed(path, "32 bytes in base64"))?;
-        Self::from_secret(&secret).map_err(|_| KeyFileError::Generate)
+        let secret = load_or_create_secret(path)?;
+        Self::from_secret(&*secret).map_err(|_| KeyFileError::Generate)
     }
 
     fn from_secret(secret: &[u8]) -> Result<Self, Unspecified> {
@@ -116,16 +105,6 @@ impl fmt::Debug for ApprovalsKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ApprovalsKey(redacted)")
     }
-}
-
-fn generate() -> Result<Zeroizing<String>, KeyFileError> {
-    let mut secret = Zeroizing::new([0; SECRET]);
-    aws_lc_rs::rand::fill(&mut *secret).map_err(|_| KeyFileError::Generate)?;
-    // Sized once, so that no grown-out copy stays behind in memory.
-    let mut text = Zeroizing::new(String::with_capacity(ENCODED + 1));
-    BASE64_STANDARD.encode_string(secret.as_slice(), &mut text);
-    text.push('\n');
-    Ok(text)
 }
 
 #[cfg(test)]

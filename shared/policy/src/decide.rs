@@ -1,9 +1,10 @@
 //! The algebra: pairs to verdicts, verdicts to one decision.
 //!
 //! Any Deny denies; else any Hold holds; else Allow. Nothing touched, too much touched, no policies and every error
-//! are Deny.
+//! are Deny. Pairs of `unmask` alone are different in one thing: their Deny denies nothing, it obliges to mask
+//! the class.
 
-use std::{collections::BTreeSet, time::SystemTime};
+use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
 
 use cedar_policy::{AuthorizationError, Effect, Request};
 use countersign_model::{
@@ -113,7 +114,8 @@ impl CompiledPolicies {
             Err(reason) => (Vec::new(), Verdict::Deny(reason), Vec::new()),
         };
         let revision = self.revision.clone();
-        let decision = Decision { verdict, obligations: Obligations::default(), determining, revision };
+        let obligations = Obligations { mask: masked(&pairs), ..Obligations::default() };
+        let decision = Decision { verdict, obligations, determining, revision };
         Explanation { decision, pairs }
     }
 
@@ -131,7 +133,7 @@ impl CompiledPolicies {
             return Err(Reason::OverLimit);
         }
         let distinct: BTreeSet<&Fact> = facts.iter().collect();
-        if distinct.is_empty() {
+        if distinct.iter().all(|fact| fact.unmasked().is_some()) {
             return Err(Reason::NotPermitted);
         }
         let principal = self.vocabulary.principal(&surroundings.session.principal)?;
@@ -140,22 +142,42 @@ impl CompiledPolicies {
         distinct
             .into_iter()
             .map(|fact| {
-                let resource = self.vocabulary.resource(surroundings.session, &fact.resource)?;
-                let asked = Pair { principal: &principal, fact, action: fact.action, resource: &resource };
-                if !entity::applies(fact.action, &fact.resource) {
-                    return Err(Reason::PolicyError);
-                }
                 let context = if approved.contains(fact) { &lifted } else { &held_back };
-                let answer = self.ask(&asked, context.clone())?;
-                let verdict = self.judge(&asked, &answer, &lifted)?;
-                Ok(PairExplanation {
-                    fact: fact.clone(),
-                    determining: answer.determining(),
-                    faults: answer.faults.into_iter().collect(),
-                    verdict,
-                })
+                let judged = self.judge_pair(surroundings.session, &principal, fact, context, &lifted);
+                match judged {
+                    Err(reason) if fact.unmasked().is_some() => Ok(PairExplanation {
+                        fact: fact.clone(),
+                        verdict: Verdict::Deny(reason),
+                        determining: Vec::new(),
+                        faults: Vec::new(),
+                    }),
+                    judged => judged,
+                }
             })
             .collect()
+    }
+
+    fn judge_pair(
+        &self,
+        session: &SessionFacts,
+        principal: &Party,
+        fact: &Fact,
+        context: &cedar_policy::Context,
+        lifted: &cedar_policy::Context,
+    ) -> Result<PairExplanation, Reason> {
+        let resource = self.vocabulary.resource(session, &fact.resource)?;
+        let asked = Pair { principal, fact, action: fact.action, resource: &resource };
+        if !entity::applies(fact.action, &fact.resource) {
+            return Err(Reason::PolicyError);
+        }
+        let answer = self.ask(&asked, context.clone())?;
+        let verdict = self.judge(&asked, &answer, lifted)?;
+        Ok(PairExplanation {
+            fact: fact.clone(),
+            determining: answer.determining(),
+            faults: answer.faults.into_iter().collect(),
+            verdict,
+        })
     }
 
     /// One pair's verdict, from what the policies said.
@@ -243,24 +265,39 @@ impl Answer {
 
 /// One decision of the verdicts of all pairs. The weightiest reason is reported, whatever the order of the pairs.
 fn combine(pairs: &[PairExplanation]) -> (Verdict, Vec<Determining>) {
-    let reasons = pairs.iter().filter_map(|pair| match pair.verdict {
-        Verdict::Deny(reason) => Some(reason),
-        Verdict::Allow | Verdict::Hold(_) => None,
-    });
-    if let Some(reason) = reasons.max_by_key(|reason| weight(*reason)) {
-        return (Verdict::Deny(reason), determining_of(pairs, |v| matches!(v, Verdict::Deny(_))));
+    let denied = pairs.iter().filter(|pair| pair.fact.unmasked().is_none()).filter_map(denial);
+    if let Some(reason) = denied.max_by_key(|reason| weight(*reason)) {
+        let determining = |pair: &PairExplanation| pair.fact.unmasked().is_none() && denial(pair).is_some();
+        return (Verdict::Deny(reason), determining_of(pairs, determining));
     }
     let requirements: BTreeSet<Requirement> =
         pairs.iter().flat_map(|pair| requirements_of(&pair.verdict)).cloned().collect();
     if requirements.is_empty() {
-        return (Verdict::Allow, determining_of(pairs, |v| matches!(v, Verdict::Allow)));
+        return (Verdict::Allow, determining_of(pairs, |pair| matches!(pair.verdict, Verdict::Allow)));
     }
     let held = pairs.iter().filter(|pair| matches!(pair.verdict, Verdict::Hold(_)));
     let hold = Hold {
         requirements: requirements.into_iter().collect(),
         pairs: held.map(|pair| pair.fact.clone()).collect(),
     };
-    (Verdict::Hold(hold), determining_of(pairs, |v| matches!(v, Verdict::Hold(_))))
+    (Verdict::Hold(hold), determining_of(pairs, |pair| matches!(pair.verdict, Verdict::Hold(_))))
+}
+
+fn denial(pair: &PairExplanation) -> Option<Reason> {
+    match pair.verdict {
+        Verdict::Deny(reason) => Some(reason),
+        Verdict::Allow | Verdict::Hold(_) => None,
+    }
+}
+
+/// The classes that may not come back as they are, sorted as their pairs are.
+fn masked(pairs: &[PairExplanation]) -> Vec<Arc<str>> {
+    pairs
+        .iter()
+        .filter(|pair| denial(pair).is_some())
+        .filter_map(|pair| pair.fact.unmasked())
+        .cloned()
+        .collect()
 }
 
 fn requirements_of(verdict: &Verdict) -> &[Requirement] {
@@ -279,9 +316,9 @@ fn weight(reason: Reason) -> u8 {
     }
 }
 
-fn determining_of(pairs: &[PairExplanation], wanted: impl Fn(&Verdict) -> bool) -> Vec<Determining> {
+fn determining_of(pairs: &[PairExplanation], wanted: impl Fn(&PairExplanation) -> bool) -> Vec<Determining> {
     let all: BTreeSet<&Determining> =
-        pairs.iter().filter(|pair| wanted(&pair.verdict)).flat_map(|pair| &pair.determining).collect();
+        pairs.iter().filter(|pair| wanted(pair)).flat_map(|pair| &pair.determining).collect();
     all.into_iter().cloned().collect()
 }
 

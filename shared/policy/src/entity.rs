@@ -39,8 +39,19 @@ impl Vocabulary {
     pub(crate) fn new(schema: &Schema) -> Result<Self, String> {
         let mut types = HashMap::new();
         for name in [
-            "Agent", "User", "Role", "Zone", "Target", "Database", "Schema", "Table", "Column", "Function",
-            "Setting", "Action",
+            "Agent",
+            "User",
+            "Role",
+            "Zone",
+            "Target",
+            "Database",
+            "Schema",
+            "Table",
+            "Column",
+            "Function",
+            "Setting",
+            "DataClass",
+            "Action",
         ] {
             types.insert(name, name.parse::<EntityTypeName>().map_err(|e| e.to_string())?);
         }
@@ -103,14 +114,20 @@ impl Vocabulary {
     pub(crate) fn resource(&self, session: &SessionFacts, resource: &Resource) -> Result<Party, Reason> {
         let zone = self.uid("Zone", session.zone.as_str())?;
         let mut uid = self.uid("Target", session.target.as_str())?;
-        let mut path = session.target.as_str().to_owned();
+        // The id of a data class is the same on every target, all others begin with the target's.
+        let mut path = match resource {
+            Resource::DataClass { .. } => String::new(),
+            _ => session.target.as_str().to_owned(),
+        };
         let mut entities = vec![
             Entity::new_no_attrs(zone.clone(), HashSet::new()),
             Entity::new_no_attrs(uid.clone(), HashSet::from([zone.clone()])),
         ];
         let mut ancestors = vec![zone];
         for (kind, name) in steps(resource) {
-            path.push('/');
+            if !path.is_empty() {
+                path.push('/');
+            }
             path.push_str(&segment(name)?);
             let child = self.uid(kind, &path)?;
             let name = RestrictedExpression::new_string(name.to_owned());
@@ -160,6 +177,7 @@ pub(crate) fn applies(action: Action, resource: &Resource) -> bool {
         Action::PostgresDelete | Action::PostgresCreate | Action::PostgresLock => {
             matches!(resource, Resource::Table { .. })
         }
+        Action::Unmask => matches!(resource, Resource::DataClass { .. }),
         Action::PostgresCall => matches!(resource, Resource::Function { .. }),
         Action::PostgresSet | Action::PostgresShow => matches!(resource, Resource::Setting { .. }),
     }
@@ -180,6 +198,7 @@ fn steps(resource: &Resource) -> Vec<(&'static str, &str)> {
             vec![("Database", database), ("Schema", schema), ("Function", function)]
         }
         Resource::Setting { database, setting } => vec![("Database", database), ("Setting", setting)],
+        Resource::DataClass { class } => vec![("DataClass", class)],
     }
 }
 

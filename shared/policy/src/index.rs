@@ -119,8 +119,9 @@ impl Anchor {
     }
 }
 
-/// The actions that the policy can speak about. A permit speaks about `unparsed` only where its scope names it, so
-/// that `permit (principal, action, resource);` does not let through what nobody could read.
+/// The actions that the policy can speak about. A permit speaks about `unparsed` and `unmask` only where its
+/// scope names them, so that `permit (principal, action, resource);` lets through neither what nobody could read
+/// nor what nobody was meant to see.
 fn actions(policy: &Policy, vocabulary: &Vocabulary) -> Vec<Action> {
     let constraint = policy.action_constraint();
     let speaks = |action: Action| match &constraint {
@@ -133,7 +134,9 @@ fn actions(policy: &Policy, vocabulary: &Vocabulary) -> Vec<Action> {
         ActionConstraint::Eq(named) => vocabulary.action_is(action, named),
         ActionConstraint::In(list) => list.iter().any(|named| vocabulary.action_is(action, named)),
     };
-    let by_name_only = |action: Action| action == Action::Unparsed && policy.effect() == Effect::Permit;
+    let by_name_only = |action: Action| {
+        matches!(action, Action::Unparsed | Action::Unmask) && policy.effect() == Effect::Permit
+    };
     Action::ALL.into_iter().filter(|a| if by_name_only(*a) { names(*a) } else { speaks(*a) }).collect()
 }
 

@@ -4,6 +4,7 @@ mod bundles;
 mod decisions;
 mod differential;
 mod matrix;
+mod unmask;
 
 use std::{
     sync::Arc,
@@ -99,6 +100,10 @@ fn setting(name: &str) -> Resource {
     Resource::Setting { database: "shop".into(), setting: name.into() }
 }
 
+fn class(name: &str) -> Resource {
+    Resource::DataClass { class: name.into() }
+}
+
 fn fact(action: Action, resource: Resource) -> Fact {
     Fact { action, resource }
 }
@@ -109,6 +114,14 @@ fn select(name: &str) -> Fact {
 
 fn unparsed() -> Fact {
     fact(Action::Unparsed, database())
+}
+
+/// What an operation has to touch for the fact to be looked at: to unmask is nothing by itself.
+fn beside(fact: Fact) -> Vec<Fact> {
+    match fact.action {
+        Action::Unmask => vec![fact, select("orders")],
+        _ => vec![fact],
+    }
 }
 
 fn decide(policies: &CompiledPolicies, facts: &[Fact]) -> Decision {

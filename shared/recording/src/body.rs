@@ -1,4 +1,4 @@
-//! Bodies of frames: protobuf in one zstd frame.
+//! Bodies of frames: protobuf in one zstd frame, which is then sealed.
 
 use std::cell::RefCell;
 
@@ -6,7 +6,10 @@ use countersign_wire::v1;
 use prost::Message as _;
 use zstd::{bulk, zstd_safe};
 
-use crate::bounds::{MAX_BODY, MAX_BODY_DECOMPRESSED};
+use crate::{
+    bounds::{MAX_BODY, MAX_BODY_DECOMPRESSED},
+    seal::OVERHEAD,
+};
 
 /// Bodies are small and written on the session's own thread: the fastest level.
 const LEVEL: i32 = 1;
@@ -16,7 +19,7 @@ thread_local! {
     static COMPRESSOR: RefCell<Option<bulk::Compressor<'static>>> = const { RefCell::new(None) };
 }
 
-/// A body that is larger than [`MAX_BODY`] stored or [`MAX_BODY_DECOMPRESSED`] decompressed, or for which the
+/// A body that is larger than [`MAX_BODY`] once sealed or [`MAX_BODY_DECOMPRESSED`] decompressed, or for which the
 /// compressor could not get memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BodyTooLarge;
@@ -36,22 +39,21 @@ pub(crate) fn compress(body: &v1::FrameBody) -> Result<Vec<u8>, BodyTooLarge> {
         }
         slot.as_mut().and_then(|compressor| compressor.compress(&encoded).ok())
     });
-    stored.filter(|stored| stored.len() <= MAX_BODY).ok_or(BodyTooLarge)
+    stored.filter(|stored| stored.len() <= MAX_BODY.saturating_sub(OVERHEAD)).ok_or(BodyTooLarge)
 }
 
 pub(crate) fn decompress(stored: &[u8]) -> Result<v1::FrameBody, InvalidBody> {
-    decompressed_len(stored)?;
+    check_len(stored)?;
     let encoded = bulk::decompress(stored, MAX_BODY_DECOMPRESSED).map_err(|_| InvalidBody)?;
     v1::FrameBody::decode(encoded.as_slice()).map_err(|_| InvalidBody)
 }
 
-/// What a body says that it decompresses to: one zstd frame from end to end, with its size, within the bound.
-pub(crate) fn decompressed_len(stored: &[u8]) -> Result<usize, InvalidBody> {
+/// One zstd frame from end to end, which says its size, within the bound.
+fn check_len(stored: &[u8]) -> Result<(), InvalidBody> {
     let one_frame = zstd_safe::find_frame_compressed_size(stored) == Ok(stored.len());
     let size = zstd_safe::get_frame_content_size(stored).ok().flatten();
-    size.and_then(|size| usize::try_from(size).ok())
-        .filter(|size| one_frame && *size <= MAX_BODY_DECOMPRESSED)
-        .ok_or(InvalidBody)
+    let bounded = size.is_some_and(|size| size <= MAX_BODY_DECOMPRESSED as u64);
+    if one_frame && bounded { Ok(()) } else { Err(InvalidBody) }
 }
 
 #[cfg(test)]

@@ -1,16 +1,22 @@
 //! Entries to and from `recording.proto`; each malformed field has a named error.
 
+mod rows;
 mod words;
 
 use std::time::SystemTime;
 
-use countersign_model::{Binding, Durability};
+use countersign_model::Durability;
 use countersign_wire::{from_timestamp, to_timestamp, v1, v1::frame_body::Body};
 
 use crate::{
-    RecordedFact,
-    entry::{Close, Entry, Frame, Hold, Intent, Open, Outcome, OutcomeKind, Payload, Refusal, Reply},
+    RecordedBinding, RecordedFact,
+    entry::{
+        Close, Entry, Frame, FrameKind, Hold, Intent, Open, Outcome, OutcomeKind, Payload, Refusal, Reply,
+        SealedFrame,
+    },
+    seal::SEALED_KEY,
 };
+use rows::{recorded, recorded_columns};
 use words::{durability_to_wire, identity, kind_to_wire, optional_id, outcome, outcome_to_wire, required_id};
 
 pub(crate) use words::{durability, kind};
@@ -18,6 +24,9 @@ pub(crate) use words::{durability, kind};
 /// How a stored frame can be malformed although its bytes are where they should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidFrame {
+    /// The body was not sealed under the segment's content key for this frame.
+    #[error("the body does not open")]
+    Seal,
     /// The body is no zstd frame of a permitted size, or holds no `FrameBody`.
     #[error("the body cannot be read")]
     Body,
@@ -36,19 +45,22 @@ pub enum InvalidFrame {
     /// The durability is unspecified or unknown.
     #[error("the durability is unknown")]
     Durability,
-    /// A hash is not 32 bytes long.
-    #[error("a hash has the wrong length")]
+    /// An HMAC is not 32 bytes long, or a sealed hash key is longer than one is.
+    #[error("a hash or its key has the wrong length")]
     Hash,
     /// The identity is unknown.
     #[error("the identity is unknown")]
     Identity,
-    /// A format of what a statement is executed with is unknown, NULL has a value, or there is more of it than the
-    /// protocol can count.
+    /// A format of what a statement is executed with is unknown, what is NULL or masked has a value, or there is more of
+    /// it than the protocol can count.
     #[error("what a statement is executed with is malformed")]
     Binding,
     /// The end of the time for voting is missing or out of range.
     #[error("the end of the time for voting is missing or out of range")]
     ExpiresAt,
+    /// Recorded rows are no whole DataRow messages, are not as many as is said, or have malformed columns.
+    #[error("the recorded rows are malformed")]
+    Rows,
     /// The session of an open frame is missing.
     #[error("the session is missing")]
     Session,
@@ -84,11 +96,40 @@ pub(crate) fn frame(header: &v1::FrameHeader, body: v1::FrameBody) -> Result<Fra
     })
 }
 
+/// What stands in the clear, checked as strictly as with the body.
+pub(crate) fn sealed_frame(header: &v1::FrameHeader) -> Result<SealedFrame, InvalidFrame> {
+    let kind = kind(header).ok_or(InvalidFrame::Kind)?;
+    let of_operation = !matches!(kind, FrameKind::Open | FrameKind::Close);
+    let names_approval =
+        matches!(kind, FrameKind::Intent | FrameKind::Refusal | FrameKind::Outcome | FrameKind::Hold);
+    let approval = if names_approval { optional_id(&header.approval_id)? } else { None };
+    if kind == FrameKind::Hold && approval.is_none() {
+        return Err(InvalidFrame::Id);
+    }
+    let outcome = match kind {
+        FrameKind::Outcome | FrameKind::Refusal => Some(outcome(header)?),
+        _ => None,
+    };
+    if kind == FrameKind::Refusal && outcome != Some(OutcomeKind::Refused) {
+        return Err(InvalidFrame::Outcome);
+    }
+    Ok(SealedFrame {
+        sequence: header.sequence,
+        at: from_timestamp(header.at.as_ref()).map_err(|_| InvalidFrame::At)?,
+        durability: durability(header).ok_or(InvalidFrame::Durability)?,
+        kind,
+        operation: of_operation.then(|| required_id(&header.operation_id)).transpose()?,
+        approval,
+        outcome,
+    })
+}
+
 pub(crate) fn body(entry: &Entry) -> v1::FrameBody {
     let body = match entry {
         Entry::Open(open) => Body::Open(v1::OpenFrame {
             session: Some(open.session.clone()),
             policy_revision: open.policy_revision.clone(),
+            hash_key: open.hash_key.clone(),
         }),
         Entry::Intent(intent) => Body::Intent(intent_to_wire(intent)),
         Entry::Hold(hold) => Body::Hold(hold_to_wire(hold)),
@@ -96,7 +137,10 @@ pub(crate) fn body(entry: &Entry) -> v1::FrameBody {
         Entry::Reply(reply) => Body::Reply(v1::ReplyFrame {
             bytes: reply.bytes,
             rows: reply.rows,
-            sha256: reply.sha256.to_vec(),
+            hmac: reply.hmac.to_vec(),
+            columns: recorded_columns(&reply.recorded),
+            row_data: reply.recorded.data.0.clone(),
+            rows_recorded: reply.recorded.count,
         }),
         Entry::Outcome(outcome) => Body::Outcome(outcome_frame_to_wire(outcome)),
         Entry::Close(close) => Body::Close(v1::CloseFrame {
@@ -119,6 +163,8 @@ fn intent_to_wire(intent: &Intent) -> v1::IntentFrame {
         identity: intent.identity.map_or(v1::Identity::Unspecified, v1::Identity::from).into(),
         preamble: intent.preamble.iter().map(|step| step.0.clone()).collect(),
         binding: intent.binding.as_ref().map(Into::into),
+        payload_hmac: hash_to_wire(intent.payload_hmac),
+        payload_masked: intent.payload_masked,
     }
 }
 
@@ -133,6 +179,8 @@ fn hold_to_wire(hold: &Hold) -> v1::HoldFrame {
         requirements: hold.requirements.clone(),
         expires_at: Some(to_timestamp(hold.expires_at)),
         binding: hold.binding.as_ref().map(Into::into),
+        payload_hmac: hash_to_wire(hold.payload_hmac),
+        payload_masked: hold.payload_masked,
     }
 }
 
@@ -146,6 +194,8 @@ fn refusal_to_wire(refusal: &Refusal) -> v1::RefusalFrame {
         policy_revision: refusal.policy_revision.clone(),
         reason: refusal.reason.clone(),
         binding: refusal.binding.as_ref().map(Into::into),
+        payload_hmac: hash_to_wire(refusal.payload_hmac),
+        payload_masked: refusal.payload_masked,
     }
 }
 
@@ -155,8 +205,10 @@ fn outcome_frame_to_wire(outcome: &Outcome) -> v1::OutcomeFrame {
         error_code: outcome.error_code.clone(),
         reply_bytes: outcome.reply_bytes,
         reply_rows: outcome.reply_rows,
-        reply_sha256: outcome.reply_sha256.map(|hash| hash.to_vec()).unwrap_or_default(),
-        columns: outcome.columns.clone(),
+        reply_hmac: hash_to_wire(outcome.reply_hmac),
+        columns: recorded_columns(&outcome.recorded),
+        row_data: outcome.recorded.data.0.clone(),
+        rows_recorded: outcome.recorded.count,
     }
 }
 
@@ -165,16 +217,18 @@ fn entry(header: &v1::FrameHeader, body: Body) -> Result<Entry, InvalidFrame> {
         Body::Open(open) => Entry::Open(Box::new(Open {
             session: open.session.ok_or(InvalidFrame::Session)?,
             policy_revision: open.policy_revision,
+            hash_key: bounded_hash_key(open.hash_key)?,
         })),
         Body::Intent(intent) => Entry::Intent(Box::new(intent_from_wire(header, intent)?)),
         Body::Hold(hold) => Entry::Hold(Box::new(hold_from_wire(header, hold)?)),
         Body::Refusal(refusal) => Entry::Refusal(Box::new(refusal_from_wire(header, refusal)?)),
-        Body::Reply(reply) => Entry::Reply(Reply {
+        Body::Reply(reply) => Entry::Reply(Box::new(Reply {
             operation: required_id(&header.operation_id)?,
             bytes: reply.bytes,
             rows: reply.rows,
-            sha256: reply.sha256.try_into().map_err(|_| InvalidFrame::Hash)?,
-        }),
+            hmac: reply.hmac.try_into().map_err(|_| InvalidFrame::Hash)?,
+            recorded: recorded(reply.columns, reply.row_data, reply.rows_recorded, reply.rows)?,
+        })),
         Body::Outcome(outcome) => Entry::Outcome(Box::new(outcome_from_wire(header, outcome)?)),
         Body::Close(close) => Entry::Close(Close {
             reason: close.reason,
@@ -196,6 +250,8 @@ fn intent_from_wire(header: &v1::FrameHeader, wire: v1::IntentFrame) -> Result<I
         kind: wire.kind,
         preamble: wire.preamble.into_iter().map(Payload).collect(),
         payload: Payload(wire.payload),
+        payload_hmac: hash(wire.payload_hmac)?,
+        payload_masked: wire.payload_masked,
         binding: binding(wire.binding)?,
         facts: facts_from_wire(wire.facts),
         policies: wire.policies,
@@ -211,6 +267,8 @@ fn hold_from_wire(header: &v1::FrameHeader, wire: v1::HoldFrame) -> Result<Hold,
         protocol: wire.protocol,
         kind: wire.kind,
         payload: Payload(wire.payload),
+        payload_hmac: hash(wire.payload_hmac)?,
+        payload_masked: wire.payload_masked,
         binding: binding(wire.binding)?,
         facts: facts_from_wire(wire.facts),
         policies: wire.policies,
@@ -230,6 +288,8 @@ fn refusal_from_wire(header: &v1::FrameHeader, wire: v1::RefusalFrame) -> Result
         protocol: wire.protocol,
         kind: wire.kind,
         payload: Payload(wire.payload),
+        payload_hmac: hash(wire.payload_hmac)?,
+        payload_masked: wire.payload_masked,
         binding: binding(wire.binding)?,
         facts: facts_from_wire(wire.facts),
         policies: wire.policies,
@@ -239,10 +299,6 @@ fn refusal_from_wire(header: &v1::FrameHeader, wire: v1::RefusalFrame) -> Result
 }
 
 fn outcome_from_wire(header: &v1::FrameHeader, wire: v1::OutcomeFrame) -> Result<Outcome, InvalidFrame> {
-    let reply_sha256 = match wire.reply_sha256.len() {
-        0 => None,
-        _ => Some(wire.reply_sha256.try_into().map_err(|_| InvalidFrame::Hash)?),
-    };
     Ok(Outcome {
         operation: required_id(&header.operation_id)?,
         approval: optional_id(&header.approval_id)?,
@@ -251,13 +307,30 @@ fn outcome_from_wire(header: &v1::FrameHeader, wire: v1::OutcomeFrame) -> Result
         error_code: wire.error_code,
         reply_bytes: wire.reply_bytes,
         reply_rows: wire.reply_rows,
-        reply_sha256,
-        columns: wire.columns,
+        reply_hmac: hash(wire.reply_hmac)?,
+        recorded: recorded(wire.columns, wire.row_data, wire.rows_recorded, wire.reply_rows)?,
     })
 }
 
-fn binding(wire: Option<v1::Binding>) -> Result<Option<Binding>, InvalidFrame> {
-    wire.map(Binding::try_from).transpose().map_err(|_| InvalidFrame::Binding)
+fn binding(wire: Option<v1::Binding>) -> Result<Option<RecordedBinding>, InvalidFrame> {
+    wire.map(|wire| RecordedBinding::from_wire(wire).ok_or(InvalidFrame::Binding)).transpose()
+}
+
+/// Empty stands for none.
+fn hash(wire: Vec<u8>) -> Result<Option<[u8; 32]>, InvalidFrame> {
+    if wire.is_empty() {
+        return Ok(None);
+    }
+    wire.try_into().map(Some).map_err(|_| InvalidFrame::Hash)
+}
+
+fn hash_to_wire(hash: Option<[u8; 32]>) -> Vec<u8> {
+    hash.map(Vec::from).unwrap_or_default()
+}
+
+/// Whether it opens is asked by whoever may open it.
+fn bounded_hash_key(sealed: Vec<u8>) -> Result<Vec<u8>, InvalidFrame> {
+    if sealed.is_empty() || sealed.len() == SEALED_KEY { Ok(sealed) } else { Err(InvalidFrame::Hash) }
 }
 
 fn facts_to_wire(facts: &[RecordedFact]) -> Vec<v1::RecordedFact> {

@@ -5,10 +5,10 @@
 
 use std::{fmt, time::SystemTime};
 
-use countersign_model::{ApprovalId, Binding, Durability, Identity, OperationId};
+use countersign_model::{ApprovalId, Durability, Identity, OperationId};
 use countersign_wire::v1;
 
-use crate::RecordedFact;
+use crate::{RecordedBinding, RecordedFact};
 
 /// Bytes of a caller. `Debug` shows their number alone: what an agent sends is never logged.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub struct Open {
     pub session: v1::Session,
     /// Revision of the policies at hand.
     pub policy_revision: String,
+    /// The key of every HMAC of the recording, sealed ([`crate::seal_hash_key`]); empty if nothing is hashed.
+    pub hash_key: Vec<u8>,
 }
 
 /// An operation, what it was taken to touch and what was decided; on record before a byte of it is sent.
@@ -42,10 +44,14 @@ pub struct Intent {
     pub kind: String,
     /// What is sent before it on the same connection, in order.
     pub preamble: Vec<Payload>,
-    /// What is about to be sent.
+    /// What is about to be sent; with other text in the place of values if it is masked.
     pub payload: Payload,
+    /// HMAC-SHA-256 of what is sent; `None` if it is not known.
+    pub payload_hmac: Option<[u8; 32]>,
+    /// Whether values in the payload are masked.
+    pub payload_masked: bool,
     /// What it is executed with; `None` in the simple query protocol.
-    pub binding: Option<Binding>,
+    pub binding: Option<RecordedBinding>,
     /// What it touches.
     pub facts: Vec<RecordedFact>,
     /// Ids of the policies that determined the decision.
@@ -67,10 +73,14 @@ pub struct Hold {
     pub protocol: String,
     /// `query`.
     pub kind: String,
-    /// What would be sent.
+    /// What would be sent; with other text in the place of values if it is masked.
     pub payload: Payload,
+    /// HMAC-SHA-256 of what would be sent; `None` if it is not known.
+    pub payload_hmac: Option<[u8; 32]>,
+    /// Whether values in the payload are masked.
+    pub payload_masked: bool,
     /// What it would be executed with; `None` in the simple query protocol.
-    pub binding: Option<Binding>,
+    pub binding: Option<RecordedBinding>,
     /// What it touches.
     pub facts: Vec<RecordedFact>,
     /// Ids of the policies that hold it.
@@ -94,10 +104,14 @@ pub struct Refusal {
     pub protocol: String,
     /// `query`, `connect`, `prepare`, `fetch`, `catalog`.
     pub kind: String,
-    /// What was not sent.
+    /// What was not sent; with other text in the place of values if it is masked.
     pub payload: Payload,
+    /// HMAC-SHA-256 of what was not sent; `None` if it is not known.
+    pub payload_hmac: Option<[u8; 32]>,
+    /// Whether values in the payload are masked.
+    pub payload_masked: bool,
     /// What it would have been executed with; `None` in the simple query protocol.
-    pub binding: Option<Binding>,
+    pub binding: Option<RecordedBinding>,
     /// What it touches, as far as that was told.
     pub facts: Vec<RecordedFact>,
     /// Ids of the policies that determined the decision.
@@ -108,7 +122,31 @@ pub struct Refusal {
     pub reason: String,
 }
 
-/// One batch of a reply: size and hash, no rows.
+/// A column of a result.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RecordedColumn {
+    /// Its name.
+    pub name: String,
+    /// Type (`pg_type` oid); 0 if it is not known.
+    pub type_oid: u32,
+    /// 0 text, 1 binary.
+    pub format: u16,
+    /// What stands for its values where they are masked: `[email]`; empty if they are not.
+    pub masked: String,
+}
+
+/// Rows of a batch as they are recorded: masked, and as many of them as the level of detail keeps.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RecordedRows {
+    /// Columns of the result, in the first frame of an operation that has rows.
+    pub columns: Vec<RecordedColumn>,
+    /// Whole DataRow messages of PostgreSQL's protocol, one after the other; [`crate::rows`] reads them.
+    pub data: Payload,
+    /// How many there are.
+    pub count: u64,
+}
+
+/// One batch of a reply: size, hash and rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
     /// The operation that it answers.
@@ -117,8 +155,10 @@ pub struct Reply {
     pub bytes: u64,
     /// Rows in them.
     pub rows: u64,
-    /// SHA-256 of what was sent to the client.
-    pub sha256: [u8; 32],
+    /// HMAC-SHA-256 of what was sent to the client.
+    pub hmac: [u8; 32],
+    /// Its rows; at most as many as `rows`.
+    pub recorded: RecordedRows,
 }
 
 /// What became of an intent.
@@ -166,10 +206,10 @@ pub struct Outcome {
     pub reply_bytes: u64,
     /// Rows of the whole reply.
     pub reply_rows: u64,
-    /// SHA-256 over the SHA-256 of each batch of the reply in order; `None` where there was none.
-    pub reply_sha256: Option<[u8; 32]>,
-    /// Names of the columns of the first result.
-    pub columns: Vec<String>,
+    /// HMAC-SHA-256 over that of each batch of the reply in order; `None` where there was none.
+    pub reply_hmac: Option<[u8; 32]>,
+    /// Rows of the last batch, which has no [`Reply`].
+    pub recorded: RecordedRows,
 }
 
 impl Outcome {
@@ -183,8 +223,8 @@ impl Outcome {
             error_code: String::new(),
             reply_bytes: 0,
             reply_rows: 0,
-            reply_sha256: None,
-            columns: Vec::new(),
+            reply_hmac: None,
+            recorded: RecordedRows::default(),
         }
     }
 }
@@ -212,7 +252,7 @@ pub enum Entry {
     /// Instead of sending.
     Refusal(Box<Refusal>),
     /// While answers come.
-    Reply(Reply),
+    Reply(Box<Reply>),
     /// Once per intent.
     Outcome(Box<Outcome>),
     /// Last of a recording.
@@ -311,6 +351,25 @@ pub struct Frame {
     pub durability: Durability,
     /// What it says.
     pub entry: Entry,
+}
+
+/// What a frame says in the clear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SealedFrame {
+    /// Counts from 0 over the whole recording.
+    pub sequence: u64,
+    /// By the edge's clock.
+    pub at: SystemTime,
+    /// The level at which it was accepted as recorded.
+    pub durability: Durability,
+    /// What it is about.
+    pub kind: FrameKind,
+    /// The operation that it belongs to; open and close have none.
+    pub operation: Option<OperationId>,
+    /// The approval that it names.
+    pub approval: Option<ApprovalId>,
+    /// What became of the operation, where it says so.
+    pub outcome: Option<OutcomeKind>,
 }
 
 #[cfg(test)]

@@ -9,8 +9,10 @@ use countersign_wire::v1;
 use ed25519_dalek::SigningKey;
 
 use crate::{
-    Beginning, Close, Entry, Hold, Intent, Open, Outcome, OutcomeKind, Part, Payload, RecordedFact, Refusal,
-    Reply, SegmentReader, SegmentWriter, chain_start, check_segment, manifest,
+    Beginning, Close, ContentKey, Entry, Frame, Hold, Intent, Open, OpeningKey, Outcome, OutcomeKind, Part,
+    Payload, RecordedBinding, RecordedColumn, RecordedFact, RecordedParameter, RecordedRows, RecordedValue,
+    RecordingKey, Refusal, Replayed, Reply, SegmentReader, SegmentWriter, StoredSegment, chain_start,
+    check_opened_segment, manifest, replay, seal_hash_key,
 };
 
 pub(crate) fn edge_key() -> SigningKey {
@@ -19,6 +21,75 @@ pub(crate) fn edge_key() -> SigningKey {
 
 pub(crate) fn deployment_key() -> SigningKey {
     SigningKey::from_bytes(&[2; 32])
+}
+
+pub(crate) fn opening_key() -> OpeningKey {
+    OpeningKey::from_secret(&[3; 32]).unwrap()
+}
+
+pub(crate) fn recording_key() -> RecordingKey {
+    opening_key().recording_key()
+}
+
+/// That of a segment which begins with a whole header.
+pub(crate) fn content_key(segment: &[u8]) -> ContentKey {
+    opening_key().open_content_key(&segment_header(segment)).unwrap()
+}
+
+/// One that opens nothing.
+pub(crate) fn any_content_key() -> ContentKey {
+    ContentKey::of(&v1::SegmentHeader::default(), &[5; 32]).unwrap()
+}
+
+pub(crate) fn segment_header(segment: &[u8]) -> v1::SegmentHeader {
+    match SegmentReader::new(segment).next_part() {
+        Ok(Some(Part::Header(header))) => header,
+        other => panic!("no header: {other:?}"),
+    }
+}
+
+/// Every frame of whole segments, opened.
+pub(crate) fn frames(segments: &[Vec<u8>]) -> Vec<Frame> {
+    let keys: Vec<ContentKey> = segments.iter().map(|segment| content_key(segment)).collect();
+    let stored = segments.iter().zip(&keys).map(|(bytes, key)| {
+        let content_key = Some(key.as_bytes().as_slice());
+        StoredSegment { bytes, content_key }
+    });
+    let opened = |replayed| match replayed {
+        Ok(Replayed::Opened(frame)) => *frame,
+        other => panic!("not opened: {other:?}"),
+    };
+    replay(stored).map(opened).collect()
+}
+
+/// A DataRow message.
+pub(crate) fn data_row(values: &[Option<Vec<u8>>]) -> Vec<u8> {
+    let mut body = i16::try_from(values.len()).unwrap().to_be_bytes().to_vec();
+    for value in values {
+        let length = value.as_ref().map_or(-1, |value| i32::try_from(value.len()).unwrap());
+        body.extend_from_slice(&length.to_be_bytes());
+        body.extend_from_slice(value.as_deref().unwrap_or_default());
+    }
+    let length = i32::try_from(body.len() + 4).unwrap().to_be_bytes();
+    [b"D", length.as_slice(), &body].concat()
+}
+
+pub(crate) fn recorded_rows() -> RecordedRows {
+    let column = |name: &str, type_oid, format, masked: &str| RecordedColumn {
+        name: name.into(),
+        type_oid,
+        format,
+        masked: masked.into(),
+    };
+    let data = [
+        data_row(&[Some(vec![0, 0, 0, 7]), Some(b"[email]".to_vec())]),
+        data_row(&[Some(vec![0, 0, 0, 8]), None]),
+    ];
+    RecordedRows {
+        columns: vec![column("id", 23, 1, ""), column("email", 25, 0, "[email]")],
+        data: Payload(data.concat()),
+        count: 2,
+    }
 }
 
 pub(crate) fn at() -> SystemTime {
@@ -46,7 +117,8 @@ pub(crate) fn open(recording: RecordingId) -> Entry {
         target: "shop".into(),
         ..Default::default()
     };
-    Entry::Open(Box::new(Open { session, policy_revision: "abc".into() }))
+    let hash_key = seal_hash_key(&recording_key(), recording, &[4; 32]).unwrap();
+    Entry::Open(Box::new(Open { session, policy_revision: "abc".into(), hash_key }))
 }
 
 pub(crate) fn intent(operation: OperationId, approval: Option<ApprovalId>) -> Entry {
@@ -57,6 +129,8 @@ pub(crate) fn intent(operation: OperationId, approval: Option<ApprovalId>) -> En
         kind: "query".into(),
         preamble: vec![Payload(b"BEGIN".to_vec()), Payload(b"SAVEPOINT a".to_vec())],
         payload: Payload(format!("SELECT * FROM customers -- {operation}").into_bytes()),
+        payload_hmac: Some([6; 32]),
+        payload_masked: approval.is_some(),
         binding: approval.map(|_| binding()),
         facts: vec![RecordedFact {
             action: "postgres:select".into(),
@@ -75,6 +149,8 @@ pub(crate) fn hold(operation: OperationId, approval: ApprovalId) -> Entry {
         protocol: "postgres".into(),
         kind: "query".into(),
         payload: Payload(b"DELETE FROM orders".to_vec()),
+        payload_hmac: Some([6; 32]),
+        payload_masked: true,
         binding: Some(binding()),
         facts: vec![RecordedFact {
             action: "postgres:delete".into(),
@@ -87,15 +163,15 @@ pub(crate) fn hold(operation: OperationId, approval: ApprovalId) -> Entry {
     }))
 }
 
-/// A value in each form: text, binary, empty and NULL.
-pub(crate) fn binding() -> Binding {
+/// A value in each form: text, binary, empty, NULL and masked.
+pub(crate) fn binding() -> RecordedBinding {
     let parameter = |format, value: Option<&'static [u8]>| Parameter {
         declared_type: 0,
         resolved_type: 25,
         format,
         value: value.map(Into::into),
     };
-    Binding {
+    let mut binding = RecordedBinding::from(&Binding {
         parameters: vec![
             parameter(0, Some(b"it's")),
             parameter(1, Some(&[0, 255])),
@@ -104,7 +180,10 @@ pub(crate) fn binding() -> Binding {
         ],
         result_formats: vec![1],
         row_limit: 100,
-    }
+    });
+    let value = RecordedValue::Masked("[email]".into());
+    binding.parameters.push(RecordedParameter { resolved_type: 25, value, ..Default::default() });
+    binding
 }
 
 pub(crate) fn outcome(operation: OperationId, approval: Option<ApprovalId>) -> Entry {
@@ -113,14 +192,15 @@ pub(crate) fn outcome(operation: OperationId, approval: Option<ApprovalId>) -> E
         tags: vec!["SELECT 3".into()],
         reply_bytes: 99,
         reply_rows: 3,
-        reply_sha256: Some([3; 32]),
-        columns: vec!["id".into(), "name".into()],
+        reply_hmac: Some([3; 32]),
+        recorded: recorded_rows(),
         ..bare
     }))
 }
 
 pub(crate) fn reply(operation: OperationId) -> Entry {
-    Entry::Reply(Reply { operation, bytes: 99, rows: 3, sha256: [3; 32] })
+    let reply = Reply { operation, bytes: 99, rows: 3, hmac: [3; 32], recorded: recorded_rows() };
+    Entry::Reply(Box::new(reply))
 }
 
 pub(crate) fn refusal(operation: OperationId, approval: Option<ApprovalId>) -> Entry {
@@ -130,6 +210,8 @@ pub(crate) fn refusal(operation: OperationId, approval: Option<ApprovalId>) -> E
         protocol: "postgres".into(),
         kind: "query".into(),
         payload: Payload(b"DELETE FROM customers".to_vec()),
+        payload_hmac: None,
+        payload_masked: false,
         binding: approval.map(|_| binding()),
         facts: Vec::new(),
         policies: Vec::new(),
@@ -196,7 +278,7 @@ pub(crate) fn recording_signed_by(segments: u32, frames: u64, key: &SigningKey) 
     let mut all = Vec::new();
     for number in 0..segments {
         next.number = number;
-        let (mut writer, mut bytes) = SegmentWriter::begin(&next).unwrap();
+        let (mut writer, mut bytes) = SegmentWriter::begin(&next, &recording_key()).unwrap();
         for _ in 0..frames {
             let level = if writer.next_sequence() == 0 { Durability::Fsync } else { Durability::PageCache };
             let frame = writer.encode(&entries.next().unwrap(), at(), level).unwrap();
@@ -212,7 +294,8 @@ pub(crate) fn recording_signed_by(segments: u32, frames: u64, key: &SigningKey) 
 }
 
 pub(crate) fn manifest(segments: &[Vec<u8>]) -> v1::Manifest {
-    let checked: Vec<_> = segments.iter().map(|segment| check_segment(segment).unwrap()).collect();
+    let checked: Vec<_> =
+        segments.iter().map(|segment| check_opened_segment(segment, &opening_key()).unwrap()).collect();
     let mut manifest = manifest::empty(checked[0].recording.to_string(), SessionId::generate().to_string());
     for segment in &checked {
         manifest::extend(&mut manifest, segment).unwrap();

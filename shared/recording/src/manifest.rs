@@ -1,4 +1,5 @@
-//! The manifest: what the deployment vouches for. The control plane signs a new one with each segment it archives.
+//! The manifest: what the deployment vouches for. Where a segment lies is said there too, and proves nothing: what
+//! is found is judged by its hash.
 
 use countersign_wire::v1;
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
@@ -43,7 +44,7 @@ pub fn empty(recording_id: String, session_id: String) -> v1::Manifest {
 }
 
 /// Adds the next segment and seals the manifest with the last. The caller has made sure that `signing_key` is one
-/// that this edge announced over mTLS, and sets `at`.
+/// that this edge announced over mTLS, and sets `at` and where the segment lies.
 ///
 /// # Errors
 /// [`ExtendError`]; then nothing changes.
@@ -67,6 +68,7 @@ pub fn extend(manifest: &mut v1::Manifest, segment: &CheckedSegment) -> Result<(
         first_sequence: segment.first_sequence,
         last_link: segment.last_link.to_vec(),
         signing_key,
+        ..Default::default()
     });
     manifest.sealed = segment.last;
     Ok(())
@@ -200,10 +202,15 @@ mod tests {
             first_sequence: u64::MAX,
             last_link: vec![0xff; 32],
             signing_key: MAX_SEGMENTS,
+            pack_boot: MAX_SEGMENTS,
+            pack: u64::MAX,
+            offset: u32::MAX,
         };
+        manifest.edge = "e".repeat(63);
+        manifest.pack_boots = vec![vec![0xff; 16]; MAX_SEGMENTS as usize];
         manifest.segments = vec![largest; MAX_SEGMENTS as usize];
         let signed = sign(&manifest, &key);
-        assert!(signed.manifest.len() <= MAX_MANIFEST / 4 * 3, "{}", signed.manifest.len());
+        assert!(signed.manifest.len() <= MAX_MANIFEST / 16 * 15, "{}", signed.manifest.len());
         let around = signed.encoded_len() - signed.manifest.len();
         assert!(MAX_MANIFEST + around <= crate::MAX_SIGNED_MANIFEST);
     }

@@ -11,7 +11,8 @@ use crate::{
     bounds::{MAGIC, MAX_BODY, MAX_FRAME_HEADER, MAX_SEGMENT, MAX_SEGMENT_HEADER, MAX_TRAILER, TRAILER_MARK},
     chain::{self, Link},
     convert::{self, InvalidFrame},
-    entry::Frame,
+    entry::{Frame, SealedFrame},
+    seal::ContentKey,
 };
 
 /// How bytes can fail to be a segment.
@@ -36,7 +37,9 @@ pub enum Malformed {
 pub struct FrameView<'a> {
     /// What is in the clear.
     pub header: v1::FrameHeader,
-    /// The body as stored.
+    /// The same as it is stored: the body is bound to these bytes.
+    encoded_header: &'a [u8],
+    /// The body as stored, sealed.
     pub body: &'a [u8],
     /// The link as stored.
     pub link: Link,
@@ -57,12 +60,27 @@ impl FrameView<'_> {
         chain::next(previous, self.chained)
     }
 
-    /// What the frame says.
+    /// Whether its header is written as ours are.
+    pub(crate) fn is_plainly_spelt(&self) -> bool {
+        self.header.encode_to_vec() == self.encoded_header
+    }
+
+    /// What the frame says in the clear.
     ///
     /// # Errors
     /// [`InvalidFrame`] names the first field that is malformed.
-    pub fn decode(&self) -> Result<Frame, InvalidFrame> {
-        let body = body::decompress(self.body).map_err(|_| InvalidFrame::Body)?;
+    pub fn sealed(&self) -> Result<SealedFrame, InvalidFrame> {
+        convert::sealed_frame(&self.header)
+    }
+
+    /// What the frame says.
+    ///
+    /// # Errors
+    /// [`InvalidFrame::Seal`] if its body is not one that was sealed under this key for this place, else the first
+    /// field that is malformed.
+    pub fn decode(&self, key: &ContentKey) -> Result<Frame, InvalidFrame> {
+        let body = key.open(self.encoded_header, self.body).map_err(|_| InvalidFrame::Seal)?;
+        let body = body::decompress(&body).map_err(|_| InvalidFrame::Body)?;
         convert::frame(&self.header, body)
     }
 }
@@ -160,7 +178,9 @@ pub(crate) fn frame_or_trailer(bytes: &[u8]) -> Result<Taken<Part<'_>>, Malforme
     let len = bytes.len().saturating_sub(rest.len());
     let stored = bytes.get(..len).unwrap_or_default();
     let chained = bytes.get(..len.saturating_sub(link.len())).unwrap_or_default();
-    let frame = FrameView { header: decode(header)?, body, link: *link, stored, chained };
+    let encoded_header = header;
+    let header = decode(header)?;
+    let frame = FrameView { header, encoded_header, body, link: *link, stored, chained };
     Ok(Some((Part::Frame(frame), len)))
 }
 
@@ -190,12 +210,13 @@ mod tests {
     use crate::fixture;
 
     fn drain(bytes: &[u8]) -> (usize, Result<bool, Malformed>) {
+        let key = fixture::any_content_key();
         let mut reader = SegmentReader::new(bytes);
         let mut parts = 0;
         loop {
             match reader.next_part() {
                 Ok(Some(Part::Frame(frame))) => {
-                    let _ = frame.decode();
+                    let _ = (frame.sealed(), frame.decode(&key));
                     parts += 1;
                 }
                 Ok(Some(_)) => parts += 1,
@@ -229,6 +250,7 @@ mod tests {
             let _ = drain(&bytes);
             let _ = crate::writer::Resumed::read(&bytes);
             let _ = crate::check_segment(&bytes);
+            let _ = crate::check_opened_segment(&bytes, &fixture::opening_key());
         }
 
         #[test]
@@ -240,6 +262,7 @@ mod tests {
             let _ = drain(&segment);
             let _ = crate::writer::Resumed::read(&segment);
             let _ = crate::check_segment(&segment);
+            let _ = crate::check_opened_segment(&segment, &fixture::opening_key());
         }
     }
 }

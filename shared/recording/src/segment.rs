@@ -1,7 +1,8 @@
 //! One whole segment, judged by itself: what a control plane asks before it archives one.
 //!
-//! Passing means that form, chain and content are right and that the trailer's own key signed it. Whose key that
-//! is, and whether the segment continues its recording, is asked by [`crate::manifest::extend`].
+//! Passing means that form and chain are right and that the trailer's own key signed it; with the key that recordings
+//! are sealed to, also that every body opens and is right. Whose key signed it, and whether the segment continues its
+//! recording, is asked by [`crate::manifest::extend`].
 
 use countersign_model::{Name, RecordingId};
 use countersign_wire::v1;
@@ -13,8 +14,9 @@ use crate::{
     bounds::{MAX_SEGMENTS, MAX_UNFINISHED},
     chain::{self, Link},
     convert::InvalidFrame,
-    entry::FrameKind,
+    entry::{Entry, FrameKind},
     reader::{FrameView, Malformed, Part, SegmentReader},
+    seal::{ContentKey, OpeningKey, SealError},
 };
 
 const SIGNED: &[u8] = b"countersign/segment/v1\0";
@@ -66,6 +68,9 @@ pub enum SegmentError {
     /// A frame does not continue the chain.
     #[error("frame {0} does not continue the chain")]
     Chain(u64),
+    /// Its content key, or the recording's hash key, does not open.
+    #[error("the seal of the segment: {0}")]
+    Seal(#[from] SealError),
     /// A frame is malformed.
     #[error("frame {0}: {1}")]
     Frame(u64, InvalidFrame),
@@ -77,18 +82,58 @@ pub enum SegmentError {
     Signature,
 }
 
-/// Judges a whole segment.
+/// Judges a whole segment by what stands in the clear.
 ///
 /// # Errors
 /// [`SegmentError`] names what was found first.
 pub fn check_segment(bytes: &[u8]) -> Result<CheckedSegment, SegmentError> {
+    check(bytes, |_| Ok(None))
+}
+
+/// Judges a whole segment, what is sealed included.
+///
+/// # Errors
+/// As [`check_segment`]; [`SegmentError::Seal`] if it is sealed to another key.
+pub fn check_opened_segment(bytes: &[u8], key: &OpeningKey) -> Result<CheckedSegment, SegmentError> {
+    check(bytes, |header| {
+        let recording = header.recording_id.parse().map_err(|_| SegmentError::Inconsistent)?;
+        let content_key = key.open_content_key(header)?;
+        Ok(Some(Opener { key, content_key, recording }))
+    })
+}
+
+/// Opens what is sealed in a segment.
+struct Opener<'a> {
+    key: &'a OpeningKey,
+    content_key: ContentKey,
+    recording: RecordingId,
+}
+
+impl Opener<'_> {
+    fn open(&self, frame: &FrameView<'_>, sequence: u64) -> Result<FrameKind, SegmentError> {
+        let entry =
+            frame.decode(&self.content_key).map_err(|cause| SegmentError::Frame(sequence, cause))?.entry;
+        if let Entry::Open(open) = &entry
+            && !open.hash_key.is_empty()
+        {
+            self.key.open_hash_key(self.recording, &open.hash_key)?;
+        }
+        Ok(entry.kind())
+    }
+}
+
+fn check<'a>(
+    bytes: &[u8],
+    opener: impl FnOnce(&v1::SegmentHeader) -> Result<Option<Opener<'a>>, SegmentError>,
+) -> Result<CheckedSegment, SegmentError> {
     let mut reader = SegmentReader::new(bytes);
     let Some(Part::Header(header)) = reader.next_part()? else { return Err(SegmentError::Cut) };
     let mut run = Run::begin(&header)?;
+    let opener = opener(&header)?;
     let (trailer, end) = loop {
         let end = reader.offset();
         match reader.next_part()?.ok_or(SegmentError::Cut)? {
-            Part::Frame(frame) => run.take(&frame)?,
+            Part::Frame(frame) => run.take(&frame, opener.as_ref())?,
             Part::Trailer(trailer) => break (trailer, end),
             Part::Header(_) => return Err(SegmentError::Inconsistent),
         }
@@ -127,12 +172,16 @@ impl Run {
         Ok(Self { previous_link: link, link, next_sequence, frames: 0, closed: false })
     }
 
-    fn take(&mut self, frame: &FrameView<'_>) -> Result<(), SegmentError> {
+    fn take(&mut self, frame: &FrameView<'_>, opener: Option<&Opener<'_>>) -> Result<(), SegmentError> {
         let sequence = self.next_sequence;
         if frame.header.sequence != sequence || !frame.follows(&self.link) {
             return Err(SegmentError::Chain(sequence));
         }
-        let kind = frame.decode().map_err(|cause| SegmentError::Frame(sequence, cause))?.entry.kind();
+        let in_the_clear = frame.sealed().map_err(|cause| SegmentError::Frame(sequence, cause))?.kind;
+        let kind = match opener {
+            Some(opener) => opener.open(frame, sequence)?,
+            None => in_the_clear,
+        };
         if self.closed || (kind == FrameKind::Open) != (sequence == 0) {
             return Err(SegmentError::OutOfPlace(sequence));
         }
@@ -222,7 +271,8 @@ mod tests {
         let recording = check_segment(&recording).unwrap().recording;
         let numbered = |number| {
             let beginning = crate::Beginning { number, first_sequence: 9, ..fixture::beginning(recording) };
-            let (mut writer, mut bytes) = crate::SegmentWriter::begin(&beginning).unwrap();
+            let (mut writer, mut bytes) =
+                crate::SegmentWriter::begin(&beginning, &fixture::recording_key()).unwrap();
             let intent = fixture::intent(countersign_model::OperationId::generate(), None);
             let frame = writer.encode(&intent, fixture::at(), countersign_model::Durability::Fsync).unwrap();
             bytes.extend_from_slice(frame.bytes());
@@ -254,6 +304,9 @@ mod tests {
                 flipped[at] ^= 1 << bit;
                 assert!(check_segment(&flipped).is_err(), "byte {at}, bit {bit}");
             }
+            let mut flipped = segment.clone();
+            flipped[at] ^= 1 << (at % 8);
+            assert!(check_opened_segment(&flipped, &fixture::opening_key()).is_err(), "byte {at}");
             assert!(check_segment(&segment[..at]).is_err(), "cut at {at}");
         }
     }

@@ -1,8 +1,8 @@
 //! Building a segment: the exact bytes to append, piece by piece.
 //!
 //! [`SegmentWriter::encode`] changes nothing; [`SegmentWriter::commit`] is called once the bytes are written. So a
-//! write that failed leaves the chain where it was, and a frame can move on to the next segment unchanged: the
-//! chain runs over the whole recording.
+//! write that failed leaves the chain where it was. A frame is sealed to its segment: one that moves on to the next is
+//! encoded anew.
 
 use std::time::SystemTime;
 
@@ -19,6 +19,7 @@ use crate::{
     convert,
     entry::{Entry, FrameKind},
     reader::{self, Part, SegmentReader},
+    seal::{ContentKey, RecordingKey},
     segment,
 };
 
@@ -63,6 +64,10 @@ pub enum EncodeError {
     /// More intents without an outcome than a header can carry over.
     #[error("too many intents have no outcome")]
     TooManyUnfinished,
+    /// It could not be sealed, or the segment's content key is gone: that of a segment that was read again, or is
+    /// finished.
+    #[error("nothing can be sealed in this segment")]
+    Seal,
 }
 
 /// A frame was committed that was not encoded at the present end of the chain.
@@ -96,8 +101,10 @@ impl EncodedFrame {
 }
 
 /// The running state of one segment.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct SegmentWriter {
+    /// None in a segment that another process began.
+    key: Option<ContentKey>,
     /// Over every byte of the segment so far.
     hash: Sha256,
     len: usize,
@@ -108,22 +115,24 @@ pub struct SegmentWriter {
 }
 
 impl SegmentWriter {
-    /// Begins a segment; the bytes are its magic and header.
+    /// Begins a segment that is sealed to `to`; the bytes are its magic and header.
     ///
     /// # Errors
-    /// [`EncodeError::TooManyUnfinished`].
-    pub fn begin(beginning: &Beginning) -> Result<(Self, Vec<u8>), EncodeError> {
-        let header = header(beginning);
+    /// [`EncodeError::TooManyUnfinished`], [`EncodeError::Seal`].
+    pub fn begin(beginning: &Beginning, to: &RecordingKey) -> Result<(Self, Vec<u8>), EncodeError> {
+        let mut header = header(beginning);
+        let key = ContentKey::draw(&mut header, to).map_err(|_| EncodeError::Seal)?;
         if beginning.unfinished.len() > MAX_UNFINISHED || header.encoded_len() > MAX_SEGMENT_HEADER {
             return Err(EncodeError::TooManyUnfinished);
         }
         let mut bytes = MAGIC.to_vec();
         put_prefixed(&mut bytes, &header.encode_to_vec());
-        Ok((Self::after_header(&header, beginning.previous_link, &bytes), bytes))
+        Ok((Self::after_header(&header, Some(key), beginning.previous_link, &bytes), bytes))
     }
 
-    fn after_header(header: &v1::SegmentHeader, link: Link, bytes: &[u8]) -> Self {
+    fn after_header(header: &v1::SegmentHeader, key: Option<ContentKey>, link: Link, bytes: &[u8]) -> Self {
         Self {
+            key,
             hash: Sha256::new().chain_update(bytes),
             len: bytes.len(),
             frames: 0,
@@ -136,21 +145,22 @@ impl SegmentWriter {
     /// Encodes the frame that comes next in the chain.
     ///
     /// # Errors
-    /// [`EncodeError::TooLarge`] if the body does not fit its bounds.
+    /// [`EncodeError::TooLarge`] if the body does not fit its bounds, [`EncodeError::Seal`].
     pub fn encode(
         &self,
         entry: &Entry,
         at: SystemTime,
         durability: Durability,
     ) -> Result<EncodedFrame, EncodeError> {
-        let header = convert::header(self.next_sequence, at, durability, entry);
-        if header.encoded_len() > MAX_FRAME_HEADER {
+        let key = self.key.as_ref().ok_or(EncodeError::Seal)?;
+        let header = convert::header(self.next_sequence, at, durability, entry).encode_to_vec();
+        if header.len() > MAX_FRAME_HEADER {
             return Err(EncodeError::TooLarge);
         }
         let body = body::compress(&convert::body(entry)).map_err(|_| EncodeError::TooLarge)?;
-        let mut bytes =
-            Vec::with_capacity(header.encoded_len().saturating_add(body.len()).saturating_add(40));
-        put_prefixed(&mut bytes, &header.encode_to_vec());
+        let body = key.seal(&header, body).map_err(|_| EncodeError::Seal)?;
+        let mut bytes = Vec::with_capacity(header.len().saturating_add(body.len()).saturating_add(40));
+        put_prefixed(&mut bytes, &header);
         put_prefixed(&mut bytes, &body);
         let link = chain::next(&self.link, &bytes);
         bytes.extend_from_slice(&link);
@@ -182,8 +192,8 @@ impl SegmentWriter {
 
     /// The trailer, signed; nothing may be appended after it. It is the recording's last if the last frame is a
     /// Close.
-    pub fn finish(self, key: &SigningKey) -> Vec<u8> {
-        let digest: [u8; 32] = self.hash.finalize().into();
+    pub fn finish(&self, key: &SigningKey) -> Vec<u8> {
+        let digest: [u8; 32] = self.hash.clone().finalize().into();
         let signed = segment::signed_bytes(&digest, self.frames, &self.link, self.closed);
         let trailer = v1::SegmentTrailer {
             frame_count: self.frames,
@@ -195,6 +205,17 @@ impl SegmentWriter {
         let mut bytes = TRAILER_MARK.to_le_bytes().to_vec();
         put_prefixed(&mut bytes, &trailer.encode_to_vec());
         bytes
+    }
+
+    /// As whoever has opened the content key could go on.
+    #[cfg(test)]
+    pub(crate) fn with_key(self, key: ContentKey) -> Self {
+        Self { key: Some(key), ..self }
+    }
+
+    /// Forgets the content key: nothing is encoded in this segment any more. To be called once the trailer is written.
+    pub fn forget_key(&mut self) {
+        self.key = None;
     }
 
     /// Bytes so far, without the trailer.
@@ -230,7 +251,7 @@ pub struct Resumed {
     pub header: v1::SegmentHeader,
     /// Headers of the whole frames.
     pub frames: Vec<v1::FrameHeader>,
-    /// Ready to go on after the last whole frame.
+    /// At the end of the last whole frame. It has no content key: it can be finished, and nothing be added.
     pub writer: SegmentWriter,
     /// Bytes up to the end of the last whole frame; what follows is torn.
     pub kept: usize,
@@ -246,7 +267,7 @@ impl Resumed {
         let Ok(Some(Part::Header(header))) = reader.next_part() else { return None };
         let link = Link::try_from(header.previous_link.as_slice()).ok()?;
         let kept = reader.offset();
-        let writer = SegmentWriter::after_header(&header, link, bytes.get(..kept)?);
+        let writer = SegmentWriter::after_header(&header, None, link, bytes.get(..kept)?);
         let mut resumed = Self { header, frames: Vec::new(), writer, kept, trailer: None };
         while let Ok(Some(part)) = reader.next_part() {
             match part {
@@ -294,6 +315,7 @@ fn header(beginning: &Beginning) -> v1::SegmentHeader {
         unfinished: beginning.unfinished.iter().map(unfinished).collect(),
         operations: beginning.operations,
         refusals: beginning.refusals,
+        content_key: Vec::new(),
     }
 }
 
@@ -312,7 +334,8 @@ mod tests {
     #[test]
     fn a_frame_encoded_twice_is_committed_once() {
         let recording = RecordingId::generate();
-        let (mut writer, _) = SegmentWriter::begin(&fixture::beginning(recording)).unwrap();
+        let (mut writer, _) =
+            SegmentWriter::begin(&fixture::beginning(recording), &fixture::recording_key()).unwrap();
         let open = fixture::open(recording);
         let frame = writer.encode(&open, fixture::at(), Durability::Fsync).unwrap();
         let again = writer.encode(&open, fixture::at(), Durability::Fsync).unwrap();
@@ -323,7 +346,8 @@ mod tests {
     #[test]
     fn nothing_follows_a_close() {
         let recording = RecordingId::generate();
-        let (mut writer, _) = SegmentWriter::begin(&fixture::beginning(recording)).unwrap();
+        let (mut writer, _) =
+            SegmentWriter::begin(&fixture::beginning(recording), &fixture::recording_key()).unwrap();
         let close = writer.encode(&fixture::close(), fixture::at(), Durability::Fsync).unwrap();
         writer.commit(&close).unwrap();
         let late = writer.encode(&fixture::close(), fixture::at(), Durability::Fsync).unwrap();
@@ -336,9 +360,36 @@ mod tests {
         let intent =
             Unfinished { operation: OperationId::generate(), approval: Some(ApprovalId::generate()) };
         beginning.unfinished = vec![intent; MAX_UNFINISHED];
-        assert!(SegmentWriter::begin(&beginning).is_ok());
+        let begin = |beginning: &Beginning| SegmentWriter::begin(beginning, &fixture::recording_key()).err();
+        assert_eq!(begin(&beginning), None);
         beginning.unfinished.push(intent);
-        assert_eq!(SegmentWriter::begin(&beginning).err(), Some(EncodeError::TooManyUnfinished));
+        assert_eq!(begin(&beginning), Some(EncodeError::TooManyUnfinished));
+    }
+
+    #[test]
+    fn without_its_content_key_a_segment_is_finished_and_no_more() {
+        let recording = RecordingId::generate();
+        let (mut writer, mut bytes) =
+            SegmentWriter::begin(&fixture::beginning(recording), &fixture::recording_key()).unwrap();
+        let open = writer.encode(&fixture::open(recording), fixture::at(), Durability::Fsync).unwrap();
+        writer.commit(&open).unwrap();
+        bytes.extend_from_slice(open.bytes());
+        let resumed = Resumed::read(&bytes).unwrap().writer;
+        writer.forget_key();
+        for writer in [writer, resumed] {
+            let late = writer.encode(&fixture::close(), fixture::at(), Durability::Fsync);
+            assert_eq!(late.err(), Some(EncodeError::Seal));
+            assert!(!format!("{writer:?}").contains("secret"));
+            let whole = [&bytes[..], &writer.finish(&fixture::edge_key())].concat();
+            assert!(crate::check_opened_segment(&whole, &fixture::opening_key()).is_ok());
+        }
+    }
+
+    #[test]
+    fn nothing_is_sealed_to_a_key_that_everybody_agrees_with() {
+        let beginning = fixture::beginning(RecordingId::generate());
+        let refused = SegmentWriter::begin(&beginning, &RecordingKey::from_bytes([0; 32]));
+        assert_eq!(refused.err(), Some(EncodeError::Seal));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! CREATE TABLE AS and SELECT … INTO: a table is made of what a query reads.
 
 use crate::grammar::{Node, ObjectType, nodes};
-use crate::read::{no_into, query};
+use crate::read::{kept, no_into};
 use crate::walk::Stop;
 use crate::{QualifiedName, Statement, StatementKind, UnparsedReason};
 
@@ -16,7 +16,7 @@ pub(crate) fn table_as(
     let (Node::SelectStmt(_), ObjectType::OBJECT_TABLE) = (create.query(), create.objtype) else {
         return Err(UnparsedReason::StatementKind.into());
     };
-    query(statement, create.query(), budget).and_then(no_into)?;
+    kept(statement, create.query(), budget).and_then(no_into)?;
     makes(create.into().ok_or(UnparsedReason::Expression)?, statement)
 }
 

@@ -14,6 +14,7 @@
 //! The parser keeps state per thread and takes one of the process's 1,024 pthread keys for each thread that ever
 //! calls it: call [`analyse`] from long-lived threads.
 
+mod covered;
 mod creation;
 mod grammar;
 mod harmless;
@@ -23,6 +24,7 @@ mod limits;
 mod merge;
 mod modification;
 mod names;
+mod output;
 mod prepared;
 mod read;
 mod resolve;
@@ -34,6 +36,7 @@ mod transaction;
 mod unparsed;
 mod walk;
 
+pub use covered::cover_literals;
 pub use harmless::known_harmless;
 pub use kind::StatementKind;
 pub use limits::{Limits, ParserMessage, Refused};
@@ -45,7 +48,7 @@ pub use resolve::{
 pub use search_path::{SearchPath, SearchPathError};
 pub use session_state::keeps_session_state;
 pub use setting::{SettingChange, SettingUse};
-pub use statement::{Access, Analysis, RelationUse, Statement, WrittenColumns};
+pub use statement::{Access, Analysis, Moves, Output, RelationUse, Statement, WrittenColumns};
 pub use transaction::{Isolation, TransactionControl, TransactionModes};
 pub use unparsed::UnparsedReason;
 

@@ -28,8 +28,8 @@ pub(crate) fn merge<'t>(merge: &'t nodes::MergeStmt, walker: &mut Walker<'t, '_>
     walker.push_scope(merge.with_clause(), |w| {
         for clause in merge.merge_when_clauses() {
             w.push(clause.condition())?;
-            w.push_list(clause.target_list())?;
-            w.push_list(clause.values())?;
+            let written = clause.target_list().iter().chain(clause.values());
+            written.into_iter().try_for_each(|node| w.push_written(node))?;
         }
         w.push_all([merge.source_relation(), merge.join_condition()])?;
         returning(merge.returning_clause(), w)

@@ -33,7 +33,7 @@ pub(crate) fn insert<'t>(insert: &'t nodes::InsertStmt, walker: &mut Walker<'t, 
         for column in columns {
             w.indirection(column.indirection())?;
         }
-        w.push(insert.select_stmt())?;
+        w.push_written(insert.select_stmt())?;
         conflict(insert.on_conflict_clause(), w)?;
         returning(insert.returning_clause(), w)
     })
@@ -94,7 +94,7 @@ fn assignments<'t>(
     targets: impl IntoIterator<Item = &'t nodes::ResTarget>,
     walker: &mut Walker<'t, '_>,
 ) -> Done {
-    targets.into_iter().try_for_each(|target| walker.push(Node::ResTarget(target)))
+    targets.into_iter().try_for_each(|target| walker.push_written(Node::ResTarget(target)))
 }
 
 fn conflict<'t>(clause: Option<&'t nodes::OnConflictClause>, walker: &mut Walker<'t, '_>) -> Done {

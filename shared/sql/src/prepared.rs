@@ -5,9 +5,10 @@
 //! search path is another one or an object in it has changed, so its names are resolved at each execution.
 
 use crate::grammar::{Node, nodes};
+use crate::output;
 use crate::read::no_into;
-use crate::walk::{Stop, Walker};
-use crate::{Analysis, Statement, StatementKind, UnparsedReason};
+use crate::walk::{Stop, Walker, gives_no_rows};
+use crate::{Analysis, Moves, Statement, StatementKind, UnparsedReason};
 use std::collections::BTreeSet;
 
 type Done = Result<(), Stop>;
@@ -66,10 +67,22 @@ fn execution(execute: &Statement, prepared: &Statement) -> Option<Statement> {
         types: union(&execute.types, &prepared.types),
         collations: union(&execute.collations, &prepared.collations),
         has_predicate: prepared.has_predicate,
+        moves: moves(execute, prepared),
+        outputs: prepared.outputs.clone(),
         ..execute.clone()
     };
     merged.add_kinds(prepared.kinds.iter().copied().filter(|kind| *kind != StatementKind::Prepare));
     Some(merged)
+}
+
+/// Arguments are constants and what functions give.
+fn moves(execute: &Statement, prepared: &Statement) -> Moves {
+    use StatementKind::{Insert, Merge, Update};
+    let writes = prepared.kinds.iter().any(|kind| matches!(kind, Insert | Update | Merge));
+    if writes && !execute.functions.iter().all(gives_no_rows) {
+        return Moves::Anything;
+    }
+    prepared.moves.clone()
 }
 
 fn union<T: Clone + Ord>(one: &[T], other: &[T]) -> Vec<T> {
@@ -112,6 +125,7 @@ pub(crate) fn prepare(prepare: &nodes::PrepareStmt, statement: &mut Statement, b
     no_into(walker.found.intos)?;
     walker.found.into_statement(statement);
     statement.add_kinds([StatementKind::of(prepare.query())]);
+    statement.outputs = output::of(prepare.query());
     let highest_parameter = std::mem::take(&mut statement.highest_parameter);
     statement.prepares = Some(Prepared { name, highest_parameter });
     Ok(())
@@ -125,6 +139,7 @@ pub(crate) fn execute(execute: &nodes::ExecuteStmt, statement: &mut Statement, b
     no_into(walker.found.intos)?;
     walker.found.into_statement(statement);
     statement.executes = Some(name);
+    statement.moves = Moves::Anything;
     statement.unparsed = Some(UnparsedReason::Execute);
     Ok(())
 }

@@ -3,8 +3,8 @@
 use crate::grammar::{self, DiscardMode, Node, nodes};
 use crate::walk::{Stop, Walker};
 use crate::{
-    Access, Analysis, Deallocated, Limits, Refused, Statement, StatementKind, UnparsedReason, WrittenColumns,
-    creation, prepared, session_state, setting, transaction,
+    Access, Analysis, Deallocated, Limits, Moves, Refused, Statement, StatementKind, UnparsedReason,
+    WrittenColumns, creation, output, prepared, session_state, setting, transaction,
 };
 use std::ops::Range;
 
@@ -53,7 +53,8 @@ fn one(
         Err(Stop::TooManyNodes) => Err(Refused::TooManyNodes { limit: limits.nodes }),
         // What was found so far is dropped: half of the facts would look like all of them.
         Err(Stop::Unparsed(reason)) => {
-            Ok(Statement { unparsed: Some(reason), temporary, ..Statement::new(kind, span) })
+            let moves = Moves::Anything;
+            Ok(Statement { unparsed: Some(reason), temporary, moves, ..Statement::new(kind, span) })
         }
     }
 }
@@ -70,6 +71,7 @@ fn fill(statement: &mut Statement, node: Node<'_>, budget: &mut usize) -> Done {
         Node::CallStmt(call) => procedure(call, statement, budget),
         Node::DoStmt(_) => {
             statement.runs_block = true;
+            statement.moves = Moves::Anything;
             statement.has_predicate = Some(false);
             Ok(())
         }
@@ -86,7 +88,10 @@ fn fill(statement: &mut Statement, node: Node<'_>, budget: &mut usize) -> Done {
         Node::DiscardStmt(discard) => discards(discard, statement),
         Node::ClosePortalStmt(close) => prepared::is_not_ours(close.portalname().unwrap_or_default()),
         Node::UnlistenStmt(_) => Ok(()),
-        _ => contents(statement, node, budget).unwrap_or(Err(UnparsedReason::StatementKind.into())),
+        _ => {
+            statement.outputs = output::of(node);
+            contents(statement, node, budget).unwrap_or(Err(UnparsedReason::StatementKind.into()))
+        }
     }
 }
 
@@ -111,12 +116,28 @@ fn contents(statement: &mut Statement, node: Node<'_>, budget: &mut usize) -> Op
 
 /// Walks SELECT, INSERT, UPDATE, DELETE or MERGE, and says how many INTOs were met on the way.
 pub(crate) fn query(statement: &mut Statement, node: Node<'_>, budget: &mut usize) -> Result<usize, Stop> {
+    let keeps = matches!(node, Node::SelectStmt(select) if creation::into(select).is_some());
     let mut walker = Walker::new(budget);
-    walker.walk(node)?;
+    if keeps {
+        walker.walk_written(node)?
+    } else {
+        walker.walk(node)?
+    }
+    Ok(end(walker, statement, node))
+}
+
+/// The same for a SELECT whose rows are made a table of.
+pub(crate) fn kept(statement: &mut Statement, node: Node<'_>, budget: &mut usize) -> Result<usize, Stop> {
+    let mut walker = Walker::new(budget);
+    walker.walk_written(node)?;
+    Ok(end(walker, statement, node))
+}
+
+fn end(walker: Walker<'_, '_>, statement: &mut Statement, node: Node<'_>) -> usize {
     let intos = walker.found.intos;
     walker.found.into_statement(statement);
     statement.add_kinds([StatementKind::of(node)]);
-    Ok(intos)
+    intos
 }
 
 /// SELECT … INTO makes a table as a statement of its own and nowhere else.
@@ -131,6 +152,7 @@ fn procedure(call: &nodes::CallStmt, statement: &mut Statement, budget: &mut usi
     walker.walk(Node::FuncCall(call))?;
     no_into(walker.found.intos)?;
     walker.found.into_statement(statement);
+    statement.moves = Moves::Anything;
     statement.procedure = Some(crate::walk::name(call.funcname())?);
     Ok(())
 }

@@ -62,6 +62,10 @@ pub struct Statement {
     pub executes: Option<String>,
     /// The prepared statements that it drops (DEALLOCATE, DISCARD ALL).
     pub deallocates: Option<Deallocated>,
+    /// What it copies into what it writes.
+    pub moves: Moves,
+    /// Of one plain SELECT what each entry of its target list is; empty where it is something else.
+    pub outputs: Vec<Output>,
     /// What it does to the transaction.
     pub transaction: Option<TransactionControl>,
     /// The highest `$n`, 0 if there is none. Those of what is prepared by PREPARE are not among them.
@@ -69,6 +73,29 @@ pub struct Statement {
     /// It makes a temporary table, view, sequence, function or type, as far as its own words say so. Unparsed
     /// statements too.
     pub temporary: bool,
+}
+
+/// What a statement copies from what it reads into what it writes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Moves {
+    /// It writes nothing, or nothing but constants and parameters.
+    #[default]
+    Nothing,
+    /// Values of columns of these names, sorted, whatever relation has them.
+    Columns(Vec<String>),
+    /// Whole rows, or what cannot be told.
+    Anything,
+}
+
+/// What an entry of a target list is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// A plain `count`: not within an expression, and not over a window.
+    Count,
+    /// A star, which stands for any number of columns.
+    Star,
+    /// One column of any other kind.
+    Other,
 }
 
 /// One relation and what is done to it.
@@ -129,6 +156,8 @@ impl Statement {
             prepares: None,
             executes: None,
             deallocates: None,
+            moves: Moves::Nothing,
+            outputs: Vec::new(),
             transaction: None,
             highest_parameter: 0,
             temporary: false,

@@ -3,4 +3,6 @@
 mod bounds;
 mod bypass;
 mod complete;
+mod covered;
 mod golden;
+mod moves;

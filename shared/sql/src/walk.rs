@@ -5,6 +5,7 @@
 //! last-first, so what holds for a part of the tree holds exactly while that part is visited.
 
 mod expression;
+mod moved;
 
 use crate::grammar::{Node, NodeList, nodes};
 use crate::{
@@ -12,6 +13,8 @@ use crate::{
     modification,
 };
 pub(crate) use expression::name;
+use moved::Moved;
+pub(crate) use moved::gives_no_rows;
 use std::collections::{BTreeSet, HashMap};
 
 /// Why a walk ended early.
@@ -46,6 +49,7 @@ pub(crate) struct Found {
     /// The statements that write, wherever they stand.
     kinds: BTreeSet<StatementKind>,
     has_predicate: Option<bool>,
+    moved: Moved,
     /// How many SELECTs have an INTO.
     pub(crate) intos: usize,
 }
@@ -61,6 +65,7 @@ impl Found {
         statement.collations = self.collations.into_iter().collect();
         statement.highest_parameter = self.highest_parameter;
         statement.has_predicate = self.has_predicate;
+        statement.moves = self.moved.into_moves();
         statement.add_kinds(self.kinds);
     }
 
@@ -79,6 +84,12 @@ impl Found {
 
 enum Task<'t> {
     Visit(Node<'t>),
+    /// Of a query the rows are written, of an expression the value.
+    VisitWritten(Node<'t>),
+    /// From here on values are written.
+    Write,
+    /// No more, unless they are part of a larger one that is.
+    Unwrite,
     /// The name of a common table expression comes into sight.
     Enter(&'t str),
     /// It goes out of sight.
@@ -102,21 +113,43 @@ pub(crate) struct Walker<'t, 'b> {
     in_sight: HashMap<&'t str, usize>,
     /// How many clauses around lock rows.
     locking: usize,
+    /// How many expressions around have their values written.
+    writing: usize,
     budget: &'b mut usize,
 }
 
 impl<'t, 'b> Walker<'t, 'b> {
     /// A walker that may visit `budget` nodes and leaves there what remains.
     pub(crate) fn new(budget: &'b mut usize) -> Self {
-        Self { found: Found::default(), stack: Vec::new(), in_sight: HashMap::new(), locking: 0, budget }
+        Self {
+            found: Found::default(),
+            stack: Vec::new(),
+            in_sight: HashMap::new(),
+            locking: 0,
+            writing: 0,
+            budget,
+        }
     }
 
     /// Visits everything below `node`.
     pub(crate) fn walk(&mut self, node: Node<'t>) -> Done {
         self.push(node)?;
+        self.run()
+    }
+
+    /// The same for a query whose rows are kept.
+    pub(crate) fn walk_written(&mut self, node: Node<'t>) -> Done {
+        self.push_written(node)?;
+        self.run()
+    }
+
+    fn run(&mut self) -> Done {
         while let Some(task) = self.stack.pop() {
             match task {
                 Task::Visit(node) => self.visit(node)?,
+                Task::VisitWritten(node) => self.visit_written(node)?,
+                Task::Write => self.writing = self.writing.saturating_add(1),
+                Task::Unwrite => self.writing = self.writing.saturating_sub(1),
                 Task::Enter(name) => *self.in_sight.entry(name).or_default() += 1,
                 Task::Leave(name) => {
                     self.in_sight.entry(name).and_modify(|count| *count = count.saturating_sub(1));
@@ -139,6 +172,16 @@ impl<'t, 'b> Walker<'t, 'b> {
         }
         *self.budget = self.budget.checked_sub(1).ok_or(Stop::TooManyNodes)?;
         self.stack.push(Task::Visit(node));
+        Ok(())
+    }
+
+    /// Pushes what is written: an expression, or a query whose rows are kept.
+    pub(crate) fn push_written(&mut self, node: Node<'t>) -> Done {
+        if matches!(node, Node::None) {
+            return Ok(());
+        }
+        *self.budget = self.budget.checked_sub(1).ok_or(Stop::TooManyNodes)?;
+        self.stack.push(Task::VisitWritten(node));
         Ok(())
     }
 
@@ -182,7 +225,18 @@ impl<'t, 'b> Walker<'t, 'b> {
         written: WrittenColumns,
     ) -> Done {
         let name = QualifiedName::of(relation).ok_or(UnparsedReason::Expression)?;
+        self.found.moved.relation(relation);
         self.found.relations.insert(RelationUse { name, access, written_columns: written });
+        Ok(())
+    }
+
+    fn visit_written(&mut self, node: Node<'t>) -> Done {
+        if let Node::SelectStmt(select) = node {
+            return self.select(select, true);
+        }
+        self.stack.push(Task::Unwrite);
+        self.push(node)?;
+        self.stack.push(Task::Write);
         Ok(())
     }
 
@@ -190,7 +244,7 @@ impl<'t, 'b> Walker<'t, 'b> {
     fn visit(&mut self, node: Node<'t>) -> Done {
         match node {
             Node::NodeList(list) => self.push_list(list),
-            Node::SelectStmt(select) => self.select(select),
+            Node::SelectStmt(select) => self.select(select, false),
             Node::CommonTableExpr(cte) => self.common_table(cte),
             Node::InsertStmt(insert) => modification::insert(insert, self),
             Node::UpdateStmt(update) => modification::update(update, self),
@@ -199,13 +253,19 @@ impl<'t, 'b> Walker<'t, 'b> {
 
             Node::RangeVar(relation) => self.relation(relation),
             Node::JoinExpr(join) => {
+                self.found.moved.alias(join.alias());
+                self.found.moved.alias(join.join_using_alias());
                 if join.is_natural || !join.using_clause().is_empty() {
                     self.found.operator("=");
                 }
                 self.push_all([join.larg(), join.rarg(), join.quals()])
             }
-            Node::RangeSubselect(range) => self.push(range.subquery()),
+            Node::RangeSubselect(range) => {
+                self.found.moved.renames();
+                self.push(range.subquery())
+            }
             Node::RangeFunction(range) => {
+                self.found.moved.renames();
                 self.push_list(range.functions())?;
                 range.coldeflist().iter().try_for_each(|column| self.push(Node::ColumnDef(column)))
             }
@@ -240,21 +300,19 @@ impl<'t, 'b> Walker<'t, 'b> {
         nodes.into_iter().try_for_each(|node| self.push(node))
     }
 
-    fn select(&mut self, select: &'t nodes::SelectStmt) -> Done {
+    /// SELECT or VALUES, whose rows may be `written`.
+    fn select(&mut self, select: &'t nodes::SelectStmt, written: bool) -> Done {
         self.found.intos += usize::from(select.into_clause().is_some());
         self.push_scope(select.with_clause(), |w| {
+            let push = if written { Self::push_written } else { Self::push };
             for target in select.target_list() {
-                w.push(Node::ResTarget(target))?;
+                push(w, Node::ResTarget(target))?;
             }
+            select.values_lists().iter().try_for_each(|row| push(w, row))?;
             for sort in select.sort_clause() {
                 w.push(Node::SortBy(sort))?;
             }
-            for list in [
-                select.distinct_clause(),
-                select.group_clause(),
-                select.window_clause(),
-                select.values_lists(),
-            ] {
+            for list in [select.distinct_clause(), select.group_clause(), select.window_clause()] {
                 w.push_list(list)?;
             }
             w.push_all([
@@ -263,20 +321,21 @@ impl<'t, 'b> Walker<'t, 'b> {
                 select.limit_offset(),
                 select.limit_count(),
             ])?;
-            w.push_sources(select)
+            w.push_sources(select, written)
         })
     }
 
     /// What a SELECT reads from. FOR UPDATE and its like lock rows of all of it, down into subqueries but not into
     /// common table expressions; with OF only of some, and which these are is left to the reader.
-    fn push_sources(&mut self, select: &'t nodes::SelectStmt) -> Done {
+    fn push_sources(&mut self, select: &'t nodes::SelectStmt, written: bool) -> Done {
         let locks = !select.locking_clause().is_empty();
         if locks {
             self.stack.push(Task::Unlock);
         }
         self.push_list(select.from_clause())?;
         for side in [select.larg(), select.rarg()].into_iter().flatten() {
-            self.push(Node::SelectStmt(side))?;
+            let side = Node::SelectStmt(side);
+            if written { self.push_written(side)? } else { self.push(side)? }
         }
         if locks {
             self.stack.push(Task::Lock);
@@ -285,6 +344,7 @@ impl<'t, 'b> Walker<'t, 'b> {
     }
 
     fn common_table(&mut self, cte: &'t nodes::CommonTableExpr) -> Done {
+        self.found.moved.renames();
         if let Some(cycle) = cte.cycle_clause() {
             self.push_all([cycle.cycle_mark_value(), cycle.cycle_mark_default()])?;
         }

@@ -1,11 +1,16 @@
 //! `approval.proto`: resolutions, and the outcomes of approvals.
 
+use std::sync::Arc;
+
 use countersign_model::{
-    Action, ApprovalOutcome, ApprovalState, Fact, NameKind, ObjectClass, ObjectVersion, OperationDigest,
-    Resolution, ResolvedName, Resource,
+    Action, ApprovalOutcome, ApprovalState, Fact, Name, NameKind, ObjectClass, ObjectVersion,
+    OperationDigest, Resolution, ResolvedName, Resource,
 };
 
 use crate::{from_timestamp, to_timestamp, v1};
+
+/// Data classes that one resolution may have.
+pub const MAX_CLASSES: usize = 256;
 
 /// How a resolution or an outcome on the wire can be malformed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +36,9 @@ pub enum InvalidApproval {
     /// The class of an object is unspecified or unknown.
     #[error("the class of an object is unknown")]
     ObjectClass,
+    /// Data classes are too many, not sorted, there twice, or not names.
+    #[error("data classes must be names, sorted, without repetition, and at most {MAX_CLASSES}")]
+    DataClasses,
 }
 
 impl From<ApprovalState> for v1::ApprovalState {
@@ -136,6 +144,7 @@ impl From<&Resolution> for v1::Resolution {
             objects: resolution.objects.iter().map(Into::into).collect(),
             in_transaction: resolution.in_transaction,
             preamble: resolution.preamble.clone(),
+            classes: resolution.classes.iter().map(ToString::to_string).collect(),
         }
     }
 }
@@ -153,6 +162,7 @@ impl TryFrom<v1::Resolution> for Resolution {
             objects: wire.objects.iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
             in_transaction: wire.in_transaction,
             preamble: wire.preamble,
+            classes: classes(wire.classes)?,
         })
     }
 }
@@ -217,6 +227,15 @@ impl TryFrom<&v1::ObjectVersion> for ObjectVersion {
             v1::ObjectClass::Function => ObjectClass::Function,
         };
         Ok(Self { class, oid: wire.oid, definition: hash(&wire.definition)? })
+    }
+}
+
+fn classes(wire: Vec<String>) -> Result<Vec<Arc<str>>, InvalidApproval> {
+    let named = wire.iter().all(|class| class.parse::<Name>().is_ok());
+    if wire.len() <= MAX_CLASSES && named && wire.is_sorted_by(|a, b| a < b) {
+        Ok(wire.into_iter().map(Arc::from).collect())
+    } else {
+        Err(InvalidApproval::DataClasses)
     }
 }
 

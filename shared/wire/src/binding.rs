@@ -19,6 +19,9 @@ pub enum InvalidBinding {
     /// NULL has a value.
     #[error("a parameter is NULL and has a value")]
     Null,
+    /// A value is masked, which it is in recordings alone.
+    #[error("a parameter is masked")]
+    Masked,
 }
 
 impl From<&Binding> for v1::Binding {
@@ -54,6 +57,7 @@ impl From<&Parameter> for v1::BoundParameter {
             format: u32::from(parameter.format),
             value: parameter.value.as_ref().map(|value| value.to_vec()).unwrap_or_default(),
             is_null: parameter.value.is_none(),
+            masked: String::new(),
         }
     }
 }
@@ -62,6 +66,9 @@ impl TryFrom<v1::BoundParameter> for Parameter {
     type Error = InvalidBinding;
 
     fn try_from(wire: v1::BoundParameter) -> Result<Self, InvalidBinding> {
+        if !wire.masked.is_empty() {
+            return Err(InvalidBinding::Masked);
+        }
         let value = match (wire.is_null, wire.value) {
             (true, value) if !value.is_empty() => return Err(InvalidBinding::Null),
             (true, _) => None,
@@ -113,6 +120,8 @@ mod tests {
         assert_eq!(change(|wire| wire.parameters[0].format = 2), Err(InvalidBinding::Format));
         assert_eq!(change(|wire| wire.result_formats[0] = 65_536), Err(InvalidBinding::Format));
         assert_eq!(change(|wire| wire.parameters[0].is_null = true), Err(InvalidBinding::Null));
+        let masked = change(|wire| wire.parameters[1].masked = "[email]".into());
+        assert_eq!(masked, Err(InvalidBinding::Masked));
         assert_eq!(change(|wire| wire.result_formats = vec![0; 65_536]), Err(InvalidBinding::Count));
     }
 }

@@ -5,12 +5,14 @@
 
 mod approval;
 mod binding;
+mod class;
 mod redact;
 mod session;
 mod time;
 
-pub use approval::InvalidApproval;
+pub use approval::{InvalidApproval, MAX_CLASSES};
 pub use binding::InvalidBinding;
+pub use class::{InvalidClass, MAX_COLUMNS};
 pub use session::InvalidSession;
 pub use time::{InvalidTimestamp, from_timestamp, to_timestamp};
 

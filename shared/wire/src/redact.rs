@@ -1,5 +1,5 @@
-//! `Debug` for messages that carry a bearer secret, a caller's statement, what goes with it, or its digest: the name of
-//! the message and nothing that it holds.
+//! `Debug` for messages that carry a secret, a caller's statement, what goes with it or answers it, or its digest: the
+//! name of the message and nothing that it holds.
 
 use std::fmt;
 
@@ -32,6 +32,9 @@ redacted_debug!(
     IntentFrame,
     HoldFrame,
     RefusalFrame,
+    ReplyFrame,
+    OutcomeFrame,
+    ArchivedSegment,
 );
 
 #[cfg(test)]
@@ -97,5 +100,16 @@ mod tests {
             format!("{intent:?} {hold:?} {refusal:?}"),
             "IntentFrame(redacted) HoldFrame(redacted) RefusalFrame(redacted)"
         );
+    }
+
+    #[test]
+    fn nor_are_its_rows_and_what_opens_them() {
+        let row_data = b"hunter2".to_vec();
+        let reply = v1::ReplyFrame { row_data: row_data.clone(), ..v1::ReplyFrame::default() };
+        let outcome = v1::OutcomeFrame { row_data, ..v1::OutcomeFrame::default() };
+        assert_eq!(format!("{reply:?} {outcome:?}"), "ReplyFrame(redacted) OutcomeFrame(redacted)");
+        let segment = v1::ArchivedSegment { content_key: vec![171; 32], ..v1::ArchivedSegment::default() };
+        let part = v1::RecordingPart { part: Some(v1::recording_part::Part::Segment(segment)) };
+        assert!(!format!("{part:?}").contains("171"));
     }
 }

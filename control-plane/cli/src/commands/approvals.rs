@@ -265,6 +265,9 @@ mod tests {
             serde_json::from_str(&listed(fixture::approval(), Format::Json)).expect("JSON");
         assert_eq!(json.pointer("/items/0/state"), Some(&"APPROVAL_STATE_PENDING".into()));
         assert_eq!(json.pointer("/items/0/card/statement"), Some(&fixture::STATEMENT.into()));
+        let unmasking = Approval { unmasks: vec!["email".into()], ..fixture::approval() };
+        let json: serde_json::Value = serde_json::from_str(&listed(unmasking, Format::Json)).expect("JSON");
+        assert_eq!(json.pointer("/items/0/unmasks"), Some(&serde_json::json!(["email"])));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::resources::{list, show};
 /// What to print.
 #[derive(Debug, clap::Args)]
 pub(crate) struct GetArgs {
-    /// Zone, Target, Agent or PolicyBundle.
+    /// Zone, Target, DataClass, Agent or PolicyBundle.
     kind: Kind,
     /// One of them; all if left out.
     name: Option<String>,

@@ -1,6 +1,7 @@
 //! `recordings`: what sessions did. Listing asks the control plane; replaying and verifying happen here, over a
 //! recording that is downloaded for it or lies in a directory as `export` left it.
 
+mod content_keys;
 mod copy;
 #[cfg(test)]
 mod fixture;
@@ -37,13 +38,16 @@ pub(crate) enum RecordingCommand {
         #[arg(value_name = "ID|PATH")]
         place: Place,
     },
-    /// Copies a recording into a directory.
+    /// Copies a recording into a directory, as it is stored, with the keys that open it in a file of their own.
     Export {
         /// Its id: re_ and a UUID.
         id: String,
         /// The directory; made if it is not there.
         #[arg(long, value_name = "DIR")]
         to: PathBuf,
+        /// Leave the keys out: what was asked stays sealed, and can be verified but not be read.
+        #[arg(long)]
+        sealed: bool,
     },
     /// Says whether a recording is whole and unaltered, and what is wrong with it; exit 5 if something is.
     ///
@@ -80,8 +84,8 @@ pub(crate) async fn run(
             Ok(Exit::Done)
         }
         RecordingCommand::Replay { place } => replay::run(&place, at, out).await,
-        RecordingCommand::Export { id, to } => {
-            export(&at.connect().await?, id, &to).await?;
+        RecordingCommand::Export { id, to, sealed } => {
+            export(&at.connect().await?, id, &to, sealed).await?;
             Ok(Exit::Done)
         }
         RecordingCommand::Verify { place, key, open } => {
@@ -143,8 +147,57 @@ fn row(recording: &RecordingSummary) -> [String; 7] {
 
 #[cfg(test)]
 mod tests {
+    use countersign_wire::v1::{ArchivedSegment, RecordingHead, RecordingPart, recording_part::Part};
+
     use super::*;
-    use crate::output::tests::Captured;
+    use crate::{
+        output::tests::Captured,
+        tests::{control_plane::ControlPlane, countersign},
+    };
+
+    /// As the control plane hands a recording out.
+    fn parts(copy: &copy::Copy) -> Vec<RecordingPart> {
+        let deployment_key = copy.deployment_key.clone().unwrap_or_default();
+        let head = Part::Head(RecordingHead { manifest: copy.manifest.clone(), deployment_key });
+        let segments = copy.segments.iter().map(|(number, bytes)| {
+            let content_key = copy.content_keys.get(*number).unwrap_or_default().to_vec();
+            Part::Segment(ArchivedSegment { number: *number, bytes: bytes.clone(), content_key })
+        });
+        [head].into_iter().chain(segments).map(|part| RecordingPart { part: Some(part) }).collect()
+    }
+
+    #[tokio::test]
+    async fn an_export_is_read_with_its_keys_and_verified_without() {
+        let control_plane = ControlPlane::start().await;
+        control_plane.recordings.give(parts(&fixture::held()));
+        let id = countersign_model::RecordingId::generate();
+        let said = async |line: &str| {
+            let (exit, text) = countersign(&control_plane, line).await;
+            (exit.unwrap_or_else(|failure| failure.exit()), text)
+        };
+        let (exit, archived) = said(&format!("recordings replay {id}")).await;
+        assert_eq!(exit, Exit::Done);
+        assert!(archived.contains("FROM orders") && !archived.contains("(sealed)"), "{archived}");
+        let folder = tempfile::tempdir().expect("a directory");
+        for (name, option, readable) in [("open", "", true), ("sealed", " --sealed", false)] {
+            let to = folder.path().join(name);
+            let to = to.to_str().expect("text");
+            let (exit, _) = said(&format!("recordings export {id} --to {to}{option}")).await;
+            assert_eq!(exit, Exit::Done);
+            let key = format!("--key {to}/deployment.key --open");
+            assert_eq!(said(&format!("recordings verify {to} {key}")).await.0, Exit::Done, "{name}");
+            let (exit, text) = said(&format!("recordings replay {to}")).await;
+            assert_eq!((exit, text == archived), (Exit::Done, readable), "{text}");
+            assert_eq!(text.contains("FROM orders"), readable);
+            let files: Vec<Vec<u8>> = std::fs::read_dir(to)
+                .expect("read")
+                .map(|file| std::fs::read(file.expect("there").path()).expect("read"))
+                .collect();
+            assert_eq!(files.len(), if readable { 4 } else { 3 });
+            let told = |file: &Vec<u8>| file.windows(11).any(|window| window == b"FROM orders");
+            assert!(!files.iter().any(told), "what is stored is sealed");
+        }
+    }
 
     #[test]
     fn one_recording_is_its_properties_or_its_message() {

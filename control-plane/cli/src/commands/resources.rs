@@ -1,9 +1,9 @@
-//! `targets`, `agents`, `zones` and `policies`: the resources that admins write. One is shown as the YAML that
+//! `zones`, `targets`, `classes`, `agents` and `policies`: the resources that admins write. One is shown as the YAML that
 //! `apply` takes.
 
 use countersign_wire::v1::{
-    AgentSpec, ApprovedOn, DeleteResourceRequest, GetResourceRequest, IdentitySpec, ListResourcesRequest,
-    PolicyBundleSpec, Resource, TargetSpec, ZoneSpec, resource::Spec,
+    AgentSpec, ApprovedOn, DataClassSpec, DeleteResourceRequest, Detector, GetResourceRequest, IdentitySpec,
+    ListResourcesRequest, PolicyBundleSpec, Resource, TargetSpec, ZoneSpec, resource::Spec,
 };
 
 use crate::{
@@ -88,7 +88,7 @@ async fn delete(
     let revocation = match kind {
         // Unconfirmed unless somebody says otherwise.
         Kind::Agent => Some(deleted.revocation.unwrap_or_default()),
-        Kind::Zone | Kind::Target | Kind::PolicyBundle => deleted.revocation,
+        Kind::Zone | Kind::Target | Kind::DataClass | Kind::PolicyBundle => deleted.revocation,
     };
     match out.format() {
         Format::Json => out.json(&to_json(&deleted)?)?,
@@ -109,6 +109,9 @@ fn print_list(kind: Kind, resources: &[Resource], out: &mut Output) -> Result<()
             ["NAME", "ZONE", "ADDRESS", "DATABASE", "STANDING ROLE", "APPROVED ROLE"],
             &rows(resources, target),
         ),
+        Kind::DataClass => {
+            out.table(["NAME", "COLUMNS", "DETECTORS", "ON", "DESCRIPTION"], &rows(resources, data_class))
+        }
         Kind::Agent => out.table(["NAME", "OBJECT ID", "APP ID", "DESCRIPTION"], &rows(resources, agent)),
         Kind::PolicyBundle => out.table(["NAME", "VERSION", "LINES"], &rows(resources, policy_bundle)),
     }
@@ -149,6 +152,25 @@ fn role(identity: Option<&IdentitySpec>) -> String {
         Some(IdentitySpec { login_role, .. }) => login_role.clone(),
         None => String::new(),
     }
+}
+
+/// Its columns are counted: `show` has them.
+fn data_class(resource: &Resource) -> [String; 5] {
+    let Some(Spec::DataClass(class)) = &resource.spec else { return named(resource) };
+    let DataClassSpec { columns, detectors, targets, description } = class;
+    let detectors: Vec<&str> = detectors.iter().map(|number| detector(*number)).collect();
+    let on = match (detectors.is_empty(), targets.is_empty()) {
+        (true, _) => String::new(),
+        (false, true) => "every target".to_owned(),
+        (false, false) => targets.join(", "),
+    };
+    [resource.name.clone(), columns.len().to_string(), detectors.join(", "), on, description.clone()]
+}
+
+fn detector(number: i32) -> &'static str {
+    let known =
+        Detector::try_from(number).ok().and_then(|known| countersign_model::Detector::try_from(known).ok());
+    known.map_or("unknown", countersign_model::Detector::as_str)
 }
 
 fn agent(resource: &Resource) -> [String; 4] {
@@ -193,6 +215,8 @@ mod tests {
         assert!(printed(Kind::Zone, Format::Table).starts_with("NAME  AUDIENCE\ndev   "));
         let targets = printed(Kind::Target, Format::Table);
         assert!(targets.contains("shop  dev   ") && targets.contains(":5432"), "{targets}");
+        let classes = printed(Kind::DataClass, Format::Table);
+        assert!(classes.contains("\nemail  1        email      every target"), "{classes}");
         let agents = printed(Kind::Agent, Format::Table);
         assert!(agents.contains("\nreader ") && agents.contains("\nwriter "), "{agents}");
         assert!(printed(Kind::PolicyBundle, Format::Table).contains("\nshop  0        "));
@@ -233,5 +257,13 @@ mod tests {
     fn a_resource_without_its_spec_still_has_its_row() {
         let resource = Resource { name: "odd".into(), ..Resource::default() };
         assert_eq!(target(&resource), ["odd", "", "", "", "", ""].map(str::to_owned));
+        assert_eq!(data_class(&resource), ["odd", "", "", "", ""].map(str::to_owned));
+        let class = DataClassSpec {
+            detectors: vec![Detector::Ssn.into(), 99],
+            targets: vec!["crm".into(), "shop".into()],
+            ..DataClassSpec::default()
+        };
+        let resource = Resource { spec: Some(Spec::DataClass(class)), ..resource };
+        assert_eq!(data_class(&resource), ["odd", "0", "ssn, unknown", "crm, shop", ""].map(str::to_owned));
     }
 }

@@ -1,3 +1,5 @@
+use countersign_model::{Binding, Parameter};
+
 use super::*;
 use crate::output::{Format, tests::Captured};
 
@@ -7,8 +9,8 @@ fn printed(bound: &Bound<'_>) -> Vec<String> {
     captured.text().lines().map(ToOwned::to_owned).collect()
 }
 
-fn bound(parameters: &[Parameter]) -> Binding {
-    Binding { parameters: parameters.to_vec(), ..Binding::default() }
+fn bound(parameters: &[Parameter]) -> RecordedBinding {
+    RecordedBinding::from(&Binding { parameters: parameters.to_vec(), ..Binding::default() })
 }
 
 fn value(resolved_type: u32, format: u16, value: &'static [u8]) -> Parameter {
@@ -62,6 +64,13 @@ fn values_are_shown_by_their_form() {
 }
 
 #[test]
+fn what_is_masked_is_said_and_has_no_value() {
+    let mut binding = bound(&[value(25, 0, b"")]);
+    binding.parameters[0].value = RecordedValue::Masked("[email]\n    | 7".into());
+    assert_eq!(printed(&Bound::from(&binding)), ["parameter    $1, type text, MASKED as [email]\\n    | 7"]);
+}
+
+#[test]
 fn a_type_is_what_the_target_takes_it_for_and_what_the_client_declared_where_that_is_another() {
     let words = |declared_type, resolved_type| {
         let parameter = Parameter { declared_type, resolved_type, ..Parameter::default() };
@@ -76,14 +85,15 @@ fn a_type_is_what_the_target_takes_it_for_and_what_the_client_declared_where_tha
     assert_eq!(words(0, 0), "parameter    $1, type left open, NULL");
     let declared_alone = Parameter { declared_type: 23, ..value(0, 1, &[0, 0, 0, 9]) };
     assert_eq!(printed(&Bound::from(&bound(&[declared_alone]))).get(1).map(String::as_str), Some("    | 9"));
-    assert_eq!(declared(&Binding::declared(&[23, 0, 16_385, 0])), "int4, left open, 16385");
-    assert_eq!(declared(&Binding::declared(&[0, 0])), "");
+    assert_eq!(declared(&(&Binding::declared(&[23, 0, 16_385, 0])).into()), "int4, left open, 16385");
+    assert_eq!(declared(&(&Binding::declared(&[0, 0])).into()), "");
 }
 
 #[test]
 fn limit_and_formats_are_shown_where_they_are_not_those_of_everybody() {
     let with = |row_limit, result_formats: &[u16]| {
-        let binding = Binding { row_limit, result_formats: result_formats.to_vec(), ..Binding::default() };
+        let binding =
+            RecordedBinding { row_limit, result_formats: result_formats.to_vec(), ..Default::default() };
         printed(&Bound::from(&binding))
     };
     assert!(with(0, &[]).is_empty() && with(0, &[0, 0]).is_empty());
@@ -95,11 +105,14 @@ fn limit_and_formats_are_shown_where_they_are_not_those_of_everybody() {
 fn a_card_shows_the_same_as_a_recording() {
     let mut binding = bound(&[value(25, 0, b"a"), value(20, 1, &[9; 8]), Parameter::default()]);
     (binding.row_limit, binding.result_formats) = (7, vec![0, 1]);
-    let parameter = |parameter: &Parameter| CardParameter {
+    let parameter = |parameter: &RecordedParameter| CardParameter {
         r#type: parameter.resolved_type,
         format: parameter.format.into(),
-        value: parameter.value.as_deref().unwrap_or_default().to_vec(),
-        is_null: parameter.value.is_none(),
+        value: match &parameter.value {
+            RecordedValue::Plain(value) => value.0.clone(),
+            RecordedValue::Null | RecordedValue::Masked(_) => Vec::new(),
+        },
+        is_null: parameter.value == RecordedValue::Null,
         declared_type: parameter.declared_type,
     };
     let card = Card {

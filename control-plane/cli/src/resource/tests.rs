@@ -17,6 +17,10 @@ fn the_example_is_read_and_sorted() {
         [
             ("Zone", "dev"),
             ("Target", "shop"),
+            ("DataClass", "card"),
+            ("DataClass", "email"),
+            ("DataClass", "ssn"),
+            ("DataClass", "jwt"),
             ("Agent", "reader"),
             ("Agent", "writer"),
             ("PolicyBundle", "shop")
@@ -114,7 +118,13 @@ fn what_is_there_twice_is_refused() {
 
 #[test]
 fn kinds_are_typed_as_people_type_them() {
-    for (text, kind) in [("zones", Kind::Zone), ("Target", Kind::Target), ("policies", Kind::PolicyBundle)] {
+    for (text, kind) in [
+        ("zones", Kind::Zone),
+        ("Target", Kind::Target),
+        ("class", Kind::DataClass),
+        ("DataClasses", Kind::DataClass),
+        ("policies", Kind::PolicyBundle),
+    ] {
         assert_eq!(text.parse(), Ok(kind));
     }
     assert!("secrets".parse::<Kind>().is_err());

@@ -1,7 +1,8 @@
-//! A control plane in memory: resources with the rules that the command line relies on, sessions, approvals, and
-//! test tokens.
+//! A control plane in memory: resources with the rules that the command line relies on, sessions, approvals, a
+//! recording, and test tokens.
 
 mod approvals;
+mod recordings;
 
 use std::{
     collections::BTreeMap,
@@ -21,6 +22,7 @@ use countersign_wire::{
         approval_service_server::ApprovalServiceServer,
         development_service_server::{DevelopmentService, DevelopmentServiceServer},
         issue_token_request::Subject,
+        recording_service_server::RecordingServiceServer,
         resource::Spec,
         resource_service_server::{ResourceService, ResourceServiceServer},
         session_service_server::{SessionService, SessionServiceServer},
@@ -33,6 +35,7 @@ use tonic::{
 };
 
 pub(crate) use approvals::Approvals;
+use recordings::Recordings;
 
 /// The only token that is let in.
 pub(crate) const TOKEN: &str = "an-admins-token";
@@ -52,6 +55,7 @@ pub(crate) struct ControlPlane {
     state: State,
     sessions: Sessions,
     pub(crate) approvals: Approvals,
+    pub(crate) recordings: Recordings,
     directory: TempDir,
 }
 
@@ -61,6 +65,7 @@ impl ControlPlane {
         let pem = certified.cert.pem();
         let identity = Identity::from_pem(&pem, certified.signing_key.serialize_pem());
         let (state, sessions, approvals) = (State::default(), Sessions::default(), Approvals::default());
+        let recordings = Recordings::default();
         let incoming = TcpIncoming::bind(([127, 0, 0, 1], 0).into()).expect("a port");
         let addr = format!("https://{}", incoming.local_addr().expect("bound"));
         let serve = Server::builder()
@@ -70,10 +75,11 @@ impl ControlPlane {
             .add_service(DevelopmentServiceServer::new(state.clone()))
             .add_service(SessionServiceServer::new(sessions.clone()))
             .add_service(ApprovalServiceServer::new(approvals.clone()))
+            .add_service(RecordingServiceServer::new(recordings.clone()))
             .serve_with_incoming(incoming);
         tokio::spawn(serve);
         let directory = tempfile::tempdir().expect("a directory");
-        let control_plane = Self { addr, state, sessions, approvals, directory };
+        let control_plane = Self { addr, state, sessions, approvals, recordings, directory };
         control_plane.write("ca.pem", &pem);
         control_plane.write("token", TOKEN);
         control_plane

@@ -2,6 +2,7 @@
 
 use countersign_model::{ApprovalId, ApprovalOutcome, ApprovalState};
 use countersign_pki::Domain;
+use countersign_runtime::{Failpoint, failpoint};
 use countersign_store::{ApprovalRecord, StoreError, VoteRecord};
 use countersign_wire::v1::{self, control_message::Message as Control};
 use prost::Message as _;
@@ -112,6 +113,9 @@ impl Core {
         }
         let mut after = self.after(opened, &next)?;
         self.parts.store.replace_approval(after.record.clone()).await?;
+        if next.vote.is_some() {
+            failpoint(Failpoint::VoteStored);
+        }
         if after.record.state.is_final() {
             after.asked = None;
         }

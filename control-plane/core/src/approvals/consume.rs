@@ -6,6 +6,7 @@ use countersign_model::{
     ApprovalId, ApprovalState, Identity, OperationId, Reason, Requirement, SessionFacts, Verdict,
 };
 use countersign_pki::EdgeIdentity;
+use countersign_runtime::{Failpoint, failpoint};
 use countersign_store::{SessionRecord, StoreError};
 use countersign_wire::v1;
 use tracing::warn;
@@ -75,7 +76,7 @@ impl Core {
             self.usable(opened, session, operation).map_err(refused)?;
             Ok(Some(Next::state(ApprovalState::Consumed)))
         };
-        self.change(id, by("used"), step).await.map(drop)
+        self.change(id, by("used"), step).await.map(|_| failpoint(Failpoint::ConsumptionStored))
     }
 
     /// Whether it is approved, in time, and for exactly this.
@@ -122,7 +123,7 @@ impl Core {
                 Verdict::Deny(_) => false,
             };
             let lifted = in_force.policies.decide_approved(&session, &facts, &context, &pairs, now);
-            enough && lifted.verdict == Verdict::Allow && lifted.obligations.mask.is_empty()
+            enough && lifted.verdict == Verdict::Allow
         })
         .await
     }

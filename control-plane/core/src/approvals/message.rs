@@ -35,6 +35,7 @@ impl Core {
             policies: summary.policies.clone(),
             policy_revision: summary.revision.clone(),
             version: record.version,
+            unmasks: summary.unmasks.clone(),
         }
     }
 }
@@ -63,7 +64,7 @@ fn card(asked: &Asked, edge: &str) -> v1::Card {
 }
 
 fn parameter(parameter: &Parameter) -> v1::CardParameter {
-    let v1::BoundParameter { declared_type, resolved_type, format, value, is_null } = parameter.into();
+    let v1::BoundParameter { declared_type, resolved_type, format, value, is_null, .. } = parameter.into();
     v1::CardParameter { r#type: resolved_type, format, value, is_null, declared_type }
 }
 

@@ -1,14 +1,20 @@
 //! What an edge asks about: bounded, and read here again from its bytes.
 
-use countersign_model::{Binding, Fact, Identity, OperationContext, Reason, Resolution};
+use std::collections::BTreeSet;
+
+use countersign_model::{Binding, Fact, Identity, Name, OperationContext, Reason, Resolution};
 use countersign_sql::{
     Analysis, Inquiry, Limits, Refused, SearchPath, SettingChange, SettingUse, Sight, Statement,
     TransactionControl, analyse, context,
 };
-use countersign_wire::v1;
+use countersign_wire::{MAX_CLASSES, v1};
 
 use super::{ApprovalRefusal, binding};
-use crate::{EdgeError, configuration::search_path};
+use crate::{
+    EdgeError,
+    configuration::{classes, search_path},
+    declared::Declared,
+};
 
 /// Rows that a resolution may have.
 const MAX_NAMES: usize = 16_384;
@@ -79,6 +85,12 @@ impl Question {
         **database == *postgres.database && **role == *login_role && *search_path == path.effective(role)
     }
 
+    /// Whether each data class that it attests is one that this target has.
+    pub(super) fn classes_are_of(&self, target: &Name, declared: &Declared) -> bool {
+        let known: BTreeSet<String> = classes(target, declared).map(|class| class.name).collect();
+        self.resolution.classes.iter().all(|class| known.contains(&**class))
+    }
+
     /// Parses the bytes, as the edge did, and says what they touch if the names mean what the edge says. To be
     /// called on a thread for parsing.
     ///
@@ -86,13 +98,15 @@ impl Question {
     /// The reason why nothing can be decided: among them a resolution that the text cannot mean, a binding that it
     /// cannot have, and something else than the setting up of a transaction in front of it.
     pub(super) fn read(&self) -> Result<Reading, Reason> {
-        let Resolution { database, search_path, names, in_transaction, preamble, .. } = &self.resolution;
+        let Resolution { database, search_path, names, in_transaction, preamble, classes, .. } =
+            &self.resolution;
         let analysis = parse(&self.statement)?;
         binding::fits(self.binding.as_ref(), &analysis)?;
         let inquiry = Inquiry::of(&analysis, database, Sight::Clear).map_err(|refusal| refusal.reason)?;
         let inquiry = inquiry.on_path(search_path);
         inquiry.admits_on_path(search_path, names).map_err(|_| Reason::Unresolved)?;
-        let facts = inquiry.facts(names).map_err(|refusal| refusal.reason)?;
+        let mut facts = inquiry.facts(names).map_err(|refusal| refusal.reason)?;
+        facts.extend(classes.iter().cloned().map(Fact::unmask));
         for step in preamble {
             if !sets_up_a_transaction(&parse(step.as_bytes())?) {
                 return Err(Reason::Unparsed);
@@ -103,7 +117,8 @@ impl Question {
 }
 
 fn is_over_limit(resolution: &v1::Resolution) -> bool {
-    let v1::Resolution { database, role, search_path, settings, names, objects, preamble, .. } = resolution;
+    let v1::Resolution { database, role, search_path, settings, names, objects, preamble, classes, .. } =
+        resolution;
     let setting = |setting: &v1::Setting| {
         setting.name.len() > MAX_SETTING_NAME || setting.value.len() > MAX_SETTING_VALUE
     };
@@ -114,6 +129,7 @@ fn is_over_limit(resolution: &v1::Resolution) -> bool {
         || settings.len() > MAX_SETTINGS
         || names.len() > MAX_NAMES
         || objects.len() > MAX_OBJECTS
+        || classes.len() > MAX_CLASSES
         || preamble.len() > MAX_PREAMBLE
         || preamble.iter().map(String::len).sum::<usize>() > MAX_PREAMBLE_BYTES
         || [database, role].into_iter().chain(search_path).any(|text| text.len() > MAX_NAME)

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use countersign_model::{ApprovalId, ApprovalState, PrincipalKind};
+use countersign_runtime::{Failpoint, failpoint};
 use countersign_wire::v1;
 use prost::Message as _;
 
@@ -105,6 +106,7 @@ impl Core {
         to_its_end(async move {
             core.parts.store.approval(id).await?;
             core.audit(&actor, "approval.revoked", &id.to_string(), &[("reason", &reason)]).await?;
+            failpoint(Failpoint::RevocationAudited);
             let step = |opened: &Opened| {
                 let cancels = !opened.record.state.is_final();
                 Ok::<_, RevokeError>(cancels.then(|| Next::state(ApprovalState::Cancelled)))

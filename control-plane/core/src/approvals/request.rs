@@ -10,6 +10,7 @@ use countersign_model::{
     ApprovalId, ApprovalState, Decision, Fact, Hold, Identity, OperationId, Reason, SessionFacts, Verdict,
 };
 use countersign_pki::EdgeIdentity;
+use countersign_runtime::{Failpoint, failpoint};
 use countersign_store::{ApprovalRecord, SessionRecord, StoreError};
 use countersign_wire::{
     to_timestamp,
@@ -97,6 +98,7 @@ impl Core {
             Err(StoreError::Conflict) => return Err(ApprovalRefusal::Refused(Reason::OverLimit)),
             created => created?,
         }
+        failpoint(Failpoint::ApprovalStored);
         self.audit_request(session, operation, id, &summary).await?;
         let _ = self.approval_changes.send(id);
         // Closed meanwhile, its approvals were ended before this one was there.
@@ -125,8 +127,6 @@ impl Core {
             (time(target.pending_ttl, DEFAULT_PENDING), time(target.use_ttl, DEFAULT_USE));
         let (question, facts, decision) = self.decide(session, question, in_force).await?;
         match decision.verdict.clone() {
-            // A mask that no road can apply.
-            Verdict::Hold(_) if !decision.obligations.mask.is_empty() => Err(refused(Reason::Unmaskable)),
             Verdict::Hold(hold) => Ok(Held { question, facts, hold, decision, pending, use_ttl }),
             Verdict::Deny(reason) => Err(refused(reason)),
             // The edge holds what is allowed here: it has other policies.
@@ -148,7 +148,11 @@ impl Core {
         let of = (&session.target, target);
         let registration = registration(in_force, self.deployment(), of, identity, agent.as_ref());
         let registration = registration.ok_or(Reason::ApprovalUnavailable)?;
-        if question.is_on(target, registration.login_role) { Ok(()) } else { Err(Reason::PolicyChanged) }
+        if !question.is_on(target, registration.login_role) {
+            return Err(Reason::PolicyChanged);
+        }
+        let declared = &in_force.declared;
+        if question.classes_are_of(&session.target, declared) { Ok(()) } else { Err(Reason::Unresolved) }
     }
 
     /// Reads the statement and decides it, on a thread for that.
@@ -210,7 +214,8 @@ impl Core {
         let asker = format!("{}/{}", session.principal.tenant_id, session.principal.object_id);
         let (session_id, operation) = (session.id.to_string(), operation.to_string());
         let requirements = summary.requirements_in_words();
-        let detail = [
+        let unmasks = summary.unmasks.join(", ");
+        let mut detail = vec![
             ("session", session_id.as_str()),
             ("operation", operation.as_str()),
             ("target", session.target.as_str()),
@@ -218,6 +223,9 @@ impl Core {
             ("requirements", requirements.as_str()),
             ("revision", summary.revision.as_str()),
         ];
+        if !unmasks.is_empty() {
+            detail.push(("unmasks", unmasks.as_str()));
+        }
         self.audit(&asker, "approval.requested", &id.to_string(), &detail).await
     }
 }

@@ -32,6 +32,9 @@ pub(super) struct Summary {
     /// The session as it was opened: who asks, of which target, in which zone, through which edge.
     #[prost(message, optional, tag = "7")]
     session: Option<v1::Session>,
+    /// Data classes that come back unmasked for the votes; sorted.
+    #[prost(string, repeated, tag = "8")]
+    pub(super) unmasks: Vec<String>,
 }
 
 /// The same as it lies in the store.
@@ -71,6 +74,7 @@ impl Summary {
                 .collect(),
             identity: v1::Identity::from(identity).into(),
             session: Some(as_opened(session)),
+            unmasks: hold.pairs.iter().filter_map(Fact::unmasked).map(ToString::to_string).collect(),
         }
     }
 

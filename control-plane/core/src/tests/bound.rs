@@ -21,6 +21,7 @@ fn parameter(format: u32, value: &[u8]) -> v1::BoundParameter {
         format,
         value: value.to_vec(),
         is_null: false,
+        ..v1::BoundParameter::default()
     }
 }
 

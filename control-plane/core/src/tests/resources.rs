@@ -33,7 +33,8 @@ async fn changes_are_told_apart_and_audited() {
 #[tokio::test]
 async fn targets_that_could_not_work_or_must_not_are_refused() {
     let bench = Bench::empty().await;
-    assert!(invalid(bench.apply(shop()).await).contains("no zone"));
+    let missing = bench.apply(shop()).await;
+    assert!(matches!(&missing, Err(ResourceError::Missing(what)) if what.contains("no zone")), "{missing:?}");
     bench.apply(zone_named("dev")).await.unwrap();
     bench.apply(shop()).await.unwrap();
     let with = async |change: fn(&mut v1::TargetSpec)| {

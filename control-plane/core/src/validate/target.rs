@@ -24,10 +24,6 @@ const MAX_NAME: usize = 63;
 const MAX_SEARCH_PATH: usize = 1_024;
 
 pub(super) fn check(name: &Name, spec: TargetSpec, declared: &Declared) -> Result<TargetSpec, String> {
-    let zone = spec.zone.parse().ok().filter(|zone| declared.zones.contains_key(zone));
-    if zone.is_none() {
-        return Err(format!("there is no zone {:?}", spec.zone));
-    }
     let postgres = spec.postgres.ok_or("postgres is missing: there is no other kind of target")?;
     check_postgres(&postgres)?;
     let identities =

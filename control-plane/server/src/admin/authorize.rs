@@ -164,7 +164,7 @@ mod tests {
             "Nobody /countersign.v1.EdgeService/OpenSession",
             "Nobody /countersign.v1.EdgeService/Renew",
             "Nobody /countersign.v1.EdgeService/RequestApproval",
-            "Nobody /countersign.v1.EdgeService/UploadSegments",
+            "Nobody /countersign.v1.EdgeService/UploadPacks",
             "Open /countersign.v1.DevelopmentService/IssueToken",
             "Role(Admin) /countersign.v1.ApprovalService/RevokeApproval",
             "Role(Admin) /countersign.v1.EdgeAdminService/CreateJoinToken",

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use countersign_core::Core;
-use countersign_model::RecordingId;
+use countersign_core::{Core, SegmentPlace};
 use countersign_wire::v1::{self, recording_part::Part, recording_service_server::RecordingService};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -33,30 +32,31 @@ impl RecordingService for Service {
         &self,
         request: Request<v1::DownloadRecordingRequest>,
     ) -> Result<Response<Self::DownloadRecordingStream>, Status> {
-        let (id, head, segments) =
-            self.0.recording_head(&request.into_inner().id).await.map_err(status::read)?;
+        let recording = self.0.recording_head(&request.into_inner().id).await.map_err(status::read)?;
         let (parts, stream) = mpsc::channel(QUEUED);
         let core = self.0.clone();
         tokio::spawn(async move {
-            if parts.send(Ok(part(Part::Head(head)))).await.is_ok() {
-                send_segments(&core, id, segments, &parts).await;
+            if parts.send(Ok(part(Part::Head(recording.head)))).await.is_ok() {
+                send_segments(&core, &recording.segments, &parts).await;
             }
         });
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 }
 
-/// What the archive holds, faulty or not. A segment that is gone is left out: its reader sees the gap.
+/// What the archive holds, faulty or not, and what opens it. A segment that is gone is left out: its reader sees the
+/// gap.
 async fn send_segments(
     core: &Core,
-    id: RecordingId,
-    segments: u32,
+    segments: &[SegmentPlace],
     parts: &mpsc::Sender<Result<v1::RecordingPart, Status>>,
 ) {
-    for number in 0..segments {
-        let sent = match core.recording_segment(id, number).await {
+    for place in segments {
+        let sent = match core.recording_segment(place).await {
             Ok(Some(bytes)) => {
-                let segment = v1::ArchivedSegment { number, bytes: bytes.to_vec() };
+                let content_key = core.content_key(&bytes).map(|key| key.as_bytes().to_vec());
+                let (number, content_key) = (place.number, content_key.unwrap_or_default());
+                let segment = v1::ArchivedSegment { number, bytes: bytes.to_vec(), content_key };
                 parts.send(Ok(part(Part::Segment(segment)))).await
             }
             Ok(None) => continue,

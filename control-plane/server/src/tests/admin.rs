@@ -67,6 +67,21 @@ async fn nothing_is_read_or_changed_without_a_role() {
     assert_eq!(refused.code(), Code::PermissionDenied);
     let missing = resources.delete_resource(bench.by(&["countersign.admin"], delete)).await.unwrap_err();
     assert_eq!(missing.code(), Code::NotFound);
+    // What refers to something that may come yet, in the same file for example, is told from what is wrong.
+    let mut class =
+        v1::DataClassSpec { detectors: vec![1], targets: vec!["shop".into()], ..Default::default() };
+    let mut applied = async |class: &v1::DataClassSpec| {
+        let spec = Some(v1::resource::Spec::DataClass(class.clone()));
+        let resource = v1::Resource { kind: "DataClass".into(), name: "email".into(), spec, version: 0 };
+        let apply = v1::ApplyRequest { resource: Some(resource), dry_run: true };
+        let said = resources.apply(bench.by(&["countersign.admin"], apply)).await;
+        said.map_or_else(|status| status.code(), |_| Code::Ok)
+    };
+    assert_eq!(applied(&class).await, Code::FailedPrecondition);
+    class.targets.clear();
+    assert_eq!(applied(&class).await, Code::Ok);
+    class.detectors.clear();
+    assert_eq!(applied(&class).await, Code::InvalidArgument);
     bench.running.shutdown().await;
 }
 

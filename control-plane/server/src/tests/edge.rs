@@ -1,7 +1,7 @@
 use countersign_pki::Ca;
 use countersign_wire::v1::{
     control_message::Message as Control, edge_message::Message as FromEdge, mint_credential_response,
-    open_session_response,
+    open_session_response, upload_packs_request::Part, upload_packs_response,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -146,10 +146,30 @@ async fn a_session_is_opened_with_a_token_and_given_a_credential() {
     );
 
     client.close_session(v1::CloseSessionRequest { session_id: session.id }).await.unwrap();
-    let junk =
-        v1::UploadSegmentsRequest { recording_id: session.recording_id, number: 0, segment: vec![1; 100] };
-    let mut answers = client.upload_segments(tokio_stream::once(junk)).await.unwrap().into_inner();
-    assert_eq!(answers.message().await.unwrap_err().code(), Code::InvalidArgument);
+    let start = v1::PackStart { boot_id: BOOT.to_vec(), number: 0, bytes: 100, sha256: vec![0; 32] };
+    let start = || v1::UploadPacksRequest { part: Some(Part::Start(start.clone())) };
+    let chunk = |len| v1::UploadPacksRequest { part: Some(Part::Chunk(vec![1; len])) };
+    let junk = [start(), chunk(60), chunk(40), start(), chunk(100), start(), chunk(101)];
+    let mut answers = client.upload_packs(tokio_stream::iter(junk)).await.unwrap().into_inner();
+    for _ in 0..2 {
+        let answer = answers.message().await.unwrap().unwrap();
+        let upload_packs_response::Result::Refused(refused) = answer.result.unwrap() else { panic!("taken") };
+        assert_eq!((refused.reason.as_str(), answer.boot_id.as_slice()), ("malformed", BOOT.as_slice()));
+    }
+    assert_eq!(answers.message().await.unwrap_err().code(), Code::InvalidArgument, "more than was said");
+    let large = v1::PackStart { bytes: (8 << 20) + 1, ..Default::default() };
+    let large = v1::UploadPacksRequest { part: Some(Part::Start(large)) };
+    let disorders = [
+        vec![chunk(1)],
+        vec![start(), start()],
+        vec![start(), chunk(1)],
+        vec![large],
+        vec![start(), chunk(0)],
+    ];
+    for disorder in disorders {
+        let mut answers = client.upload_packs(tokio_stream::iter(disorder)).await.unwrap().into_inner();
+        assert_eq!(answers.message().await.unwrap_err().code(), Code::InvalidArgument);
+    }
     drop(stream);
     bench.running.shutdown().await;
 }
@@ -170,7 +190,7 @@ async fn everything_but_enrolment_asks_for_a_certificate_of_ours() {
         bare.open_session(v1::OpenSessionRequest::default()).await.err().unwrap().code(),
         bare.close_session(v1::CloseSessionRequest::default()).await.err().unwrap().code(),
         bare.mint_credential(v1::MintCredentialRequest::default()).await.err().unwrap().code(),
-        bare.upload_segments(tokio_stream::empty()).await.err().unwrap().code(),
+        bare.upload_packs(tokio_stream::empty()).await.err().unwrap().code(),
         bare.request_approval(v1::RequestApprovalRequest::default()).await.err().unwrap().code(),
         bare.consume_approval(v1::ConsumeApprovalRequest::default()).await.err().unwrap().code(),
         bare.cancel_approval(v1::CancelApprovalRequest::default()).await.err().unwrap().code(),

@@ -16,6 +16,9 @@ fn segment(number: u32, seed: u8) -> Segment {
         last_link: [seed ^ 0xff; 32],
         signing_key: [3; 32],
         last: false,
+        pack_boot: BOOT,
+        pack: u64::from(number),
+        offset: 60 + number,
     }
 }
 

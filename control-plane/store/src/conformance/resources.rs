@@ -5,7 +5,7 @@ use futures_util::future::join_all;
 use super::name;
 use crate::{Change, Expected, ResourceKind, Store, StoreError};
 
-use ResourceKind::{Agent, PolicyBundle, Target, Zone};
+use ResourceKind::{Agent, DataClass, PolicyBundle, Target, Zone};
 
 pub(super) async fn run(store: &dyn Store) {
     let shop = name("shop");
@@ -77,6 +77,7 @@ pub(super) async fn pages_are_stable(store: &dyn Store) {
     }
     store.put_resource(PolicyBundle, &name("base"), b"permit".into(), Expected::Any).await.unwrap();
     store.put_resource(Zone, &name("z"), b"zone".into(), Expected::Any).await.unwrap();
+    store.put_resource(DataClass, &name("z"), b"class".into(), Expected::Any).await.unwrap();
 
     let names = |page: &crate::Page<crate::Resource, _>| -> Vec<String> {
         page.items.iter().map(|resource| resource.name.to_string()).collect()
@@ -95,6 +96,12 @@ pub(super) async fn pages_are_stable(store: &dyn Store) {
 
     let snapshot = store.snapshot().await.unwrap();
     assert_eq!(snapshot.generation, store.generation().await.unwrap());
-    assert_eq!(snapshot.resources.len(), 10);
+    assert_eq!(snapshot.resources.len(), 11);
     assert!(snapshot.resources.is_sorted_by_key(|resource| (resource.kind, resource.name.clone())));
+    for kind in ResourceKind::ALL {
+        let listed = store.resources(kind, None, usize::MAX).await.unwrap().items;
+        let of_kind = snapshot.resources.iter().filter(|resource| resource.kind == kind);
+        assert_eq!(of_kind.cloned().collect::<Vec<_>>(), listed, "{}", kind.as_str());
+        assert_eq!(ResourceKind::from_word(kind.as_str()), Some(kind));
+    }
 }

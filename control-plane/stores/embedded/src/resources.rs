@@ -163,5 +163,6 @@ fn number(kind: ResourceKind) -> u8 {
         ResourceKind::Target => 2,
         ResourceKind::Agent => 3,
         ResourceKind::PolicyBundle => 4,
+        ResourceKind::DataClass => 5,
     }
 }

@@ -8,7 +8,7 @@ mod world;
 
 use super::*;
 use crate::{Released, ports::JournalError};
-use world::{World, held_for, open, permitted, query, session};
+use world::{Open, World, held_for, open, permitted, query, session};
 
 #[tokio::test]
 async fn an_operation_is_recorded_before_it_can_be_sent_and_answered_after_it_was_recorded() {
@@ -16,16 +16,16 @@ async fn an_operation_is_recorded_before_it_can_be_sent_and_answered_after_it_wa
     let (mut session, connect) = opened.expect("opened");
     assert_eq!(session.redeem(&connect).await.expect("credential").identity(), Identity::Standing);
     let released = connect.release(Identity::Standing).expect("standing");
-    let nothing = released.in_flight.mask(Batch::default()).expect("no masks");
+    let nothing = released.in_flight.keep(Batch::default()).expect("ours");
     session.finish(released.in_flight, nothing, &Completion::default()).await.expect("recorded");
 
     let permit = permitted(&mut session, query(Action::PostgresSelect)).await.expect("permitted");
     let Released { payload, mut in_flight, .. } = permit.release(Identity::Standing).expect("standing");
     assert_eq!(payload, "select 1");
-    let first = in_flight.mask(Batch::new("one".into(), 2)).expect("no masks");
+    let first = in_flight.mask(Batch::new("one".into(), 2), &mut Open).expect("no masks");
     let first = session.reply(&mut in_flight, first).await.expect("recorded");
     assert_eq!(first.into_bytes(), "one");
-    let last = in_flight.mask(Batch::new("two".into(), 1)).expect("no masks");
+    let last = in_flight.mask(Batch::new("two".into(), 1), &mut Open).expect("no masks");
     let last = session.finish(in_flight, last, &Completion::default()).await.expect("recorded");
     assert_eq!(last.into_bytes(), "two");
     session.close(CloseReason::Client).await;

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use countersign_gate::{Batch, Permit, Recorded, Session, ports::Ports};
-use countersign_model::{Identity, ObjectVersion, Reason, Refusal, ResolvedName};
+use countersign_model::{Identity, ObjectVersion, Reason, Refusal};
 use countersign_sql::{SearchPath, TouchedObject};
 use tokio::time::timeout;
 use tracing::warn;
@@ -14,7 +14,7 @@ use crate::{
     Limits, PostgresTarget,
     codec::Malformed,
     line::{Line, LineError, Login, Mismatch, dial},
-    question::{Bind, read_definitions, read_meanings},
+    question::{Bind, Meaning, read_definitions, read_meanings},
     reply::{Broken, Reply, Taken},
 };
 
@@ -41,7 +41,7 @@ impl Catalog {
         target: &PostgresTarget,
         bind: &Bind,
         limits: &Limits,
-    ) -> Result<Vec<ResolvedName>, Refusal> {
+    ) -> Result<Vec<Meaning>, Refusal> {
         self.ask(session, target, bind, limits, read_meanings).await
     }
 
@@ -128,11 +128,11 @@ impl Catalog {
         };
         let mut found = Vec::new();
         for taken in batches {
-            let batch = in_flight.mask(Batch::new(taken.bytes, taken.rows))?;
+            let batch = in_flight.keep(Batch::new(taken.bytes, taken.rows))?;
             let recorded = session.reply(&mut in_flight, batch).await?;
             found.push(recorded.into_bytes());
         }
-        let batch = in_flight.mask(Batch::new(last.bytes, last.rows))?;
+        let batch = in_flight.keep(Batch::new(last.bytes, last.rows))?;
         let recorded = session.finish(in_flight, batch, &reply.completion).await?;
         found.push(recorded.into_bytes());
         if let Some(code) = &reply.completion.error_code {

@@ -16,6 +16,7 @@ mod control;
 mod inlet;
 mod limits;
 mod line;
+mod masking;
 mod outlook;
 mod pins;
 mod prepared;

@@ -14,7 +14,10 @@ use bytes::Bytes;
 use countersign_model::{Binding, Fact, Parameter};
 use countersign_sql::{Analysis, StatementKind};
 
-use crate::codec::extended::{Bind, Parse};
+use crate::{
+    codec::extended::{Bind, Parse},
+    masking::Tags,
+};
 
 pub(crate) use by_name::ByName;
 pub(crate) use declarable::declarable;
@@ -95,6 +98,8 @@ pub(crate) struct Suspended {
     pub(crate) line: u64,
     /// What it touches.
     pub(crate) facts: Vec<Fact>,
+    /// What of that is tagged.
+    pub(crate) tags: Rc<Tags>,
     /// People approved it.
     pub(crate) approved: bool,
 }

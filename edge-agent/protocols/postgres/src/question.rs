@@ -4,11 +4,12 @@
 //! `name[]`, in binary: the server never parses them as SQL, so no spelling of a name can change what is asked.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use countersign_model::{NameKind as Kind, ObjectClass, ObjectVersion, ResolvedName as Found};
+use countersign_model::{DataClass, NameKind as Kind, ObjectClass, ObjectVersion, ResolvedName as Found};
 use countersign_sql::{Names, Qualified, SearchPath, TouchedObject};
 
 use crate::{
     codec::{Malformed, backend, encode},
+    masking::{Row as TagRow, numbered},
     outlook::{Seen, View},
 };
 
@@ -30,6 +31,16 @@ pub(crate) const MEANINGS: Question = Question {
     types: &[
         NAME, NAME_ARRAY, NAME_ARRAY, NAME_ARRAY, BOOL_ARRAY, NAME_ARRAY, NAME_ARRAY, NAME_ARRAY, NAME_ARRAY,
         NAME_ARRAY, NAME_ARRAY, NAME_ARRAY,
+    ],
+};
+
+/// The same, and what of it is tagged.
+pub(crate) const MEANINGS_AND_TAGS: Question = Question {
+    text: concat!(include_str!("question/names.sql"), include_str!("question/tags.sql")),
+    name: b"tags",
+    types: &[
+        NAME, NAME_ARRAY, NAME_ARRAY, NAME_ARRAY, BOOL_ARRAY, NAME_ARRAY, NAME_ARRAY, NAME_ARRAY, NAME_ARRAY,
+        NAME_ARRAY, NAME_ARRAY, NAME_ARRAY, NAME_ARRAY, NAME_ARRAY, NAME_ARRAY,
     ],
 };
 
@@ -67,6 +78,18 @@ impl Bind {
         }
         name_array(&mut parameters, names.attributes.iter().map(String::as_str));
         Self { question: &MEANINGS, parameters }
+    }
+
+    /// The same, and what of it the columns of these classes are; without any it need not be asked.
+    pub(crate) fn and_tags(mut self, classes: &[DataClass]) -> Self {
+        let tags: Vec<_> = numbered(classes).map(|(_, column)| column).collect();
+        if !tags.is_empty() {
+            self.question = &MEANINGS_AND_TAGS;
+            name_array(&mut self.parameters, tags.iter().map(|tag| &*tag.schema));
+            name_array(&mut self.parameters, tags.iter().map(|tag| &*tag.relation));
+            name_array(&mut self.parameters, tags.iter().map(|tag| &*tag.column));
+        }
+        self
     }
 
     /// What these objects are defined as.
@@ -156,9 +179,41 @@ fn read_rows<T>(
     Ok(())
 }
 
-/// Rows of an answer to [`MEANINGS`].
-pub(crate) fn read_meanings(messages: Bytes, found: &mut Vec<Found>) -> Result<(), Malformed> {
-    read_rows(messages, meaning, found)
+/// A row of an answer to [`MEANINGS`] or [`MEANINGS_AND_TAGS`].
+#[derive(Debug)]
+pub(crate) enum Meaning {
+    Name(Found),
+    Tag(TagRow),
+}
+
+/// Rows of such an answer.
+pub(crate) fn read_meanings(messages: Bytes, found: &mut Vec<Meaning>) -> Result<(), Malformed> {
+    let read = |values: Row<'_>| match tag(values)? {
+        Some(row) => Ok(Meaning::Tag(row)),
+        None => meaning(values).map(Meaning::Name),
+    };
+    read_rows(messages, read, found)
+}
+
+fn tag(values: Row<'_>) -> Result<Option<TagRow>, Malformed> {
+    let text = |at: usize| text(values, at);
+    let number = |at: usize| text(at)?.parse::<u32>().map_err(|_| Malformed::Body);
+    let row = match text(0)? {
+        "tagged" => TagRow::Tagged {
+            tag: (number(1)? as usize).checked_sub(1).ok_or(Malformed::Body)?,
+            relation: number(2)?,
+            name: text(3)?.to_owned(),
+            attribute: text(4)?.parse().map_err(|_| Malformed::Body)?,
+        },
+        "reached" => TagRow::Reached {
+            relation: number(2)?,
+            kind: text(3)?.to_owned(),
+            rule: text(4)?.to_owned(),
+            is_opaque: !text(5)?.is_empty(),
+        },
+        _ => return Ok(None),
+    };
+    Ok(Some(row))
 }
 
 /// Rows of an answer to [`DEFINITIONS`].

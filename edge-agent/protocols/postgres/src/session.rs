@@ -13,10 +13,12 @@ mod pipeline;
 mod refusing;
 mod relay;
 mod sending;
+mod showing;
 mod waiting;
 
 use std::{
     net::IpAddr,
+    rc::Rc,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -26,7 +28,7 @@ use countersign_gate::{
     Batch, CloseReason, Completion, OpenRequest, Permit, Recorded, Session, Step,
     ports::{Credential, Ports},
 };
-use countersign_model::{Identity, Reason, Refusal, SessionId};
+use countersign_model::{DataClass, Identity, Reason, Refusal, SessionId};
 use rustls::ServerConfig;
 use tokio::{net::TcpStream, sync::watch, time::timeout};
 use tracing::{debug, info, warn};
@@ -39,6 +41,7 @@ use crate::{
     client::Client,
     codec::{backend::Status, encode, startup::CancelKey},
     line::{DialError, Greeting, Line, Login, dial},
+    masking::Look,
     outlook::Outlook,
     prepared::Prepared,
     sqlstate::{self, Phase},
@@ -138,7 +141,8 @@ async fn open<'a, P: Ports, D: TargetDirectory>(
             let cancel = door.cancels.register();
             if client.write(&welcome(&upstream.greeting, cancel.key)).await.is_ok() {
                 let wish = Wish { tracked, wait: startup.wait, cancel };
-                return Some(Box::new(Driver::new(client, session, upstream, wish, limits, ending)));
+                let ends = Ends { client, session, upstream };
+                return Some(Box::new(Driver::new(ends, wish, door.targets, limits, ending)));
             }
             upstream.line.hang_up().await;
             session.close(CloseReason::Client).await;
@@ -231,7 +235,7 @@ impl<P: Ports> Opening<'_, P> {
         let identity = self.permit.identity();
         let recorded = match self.permit.release(identity) {
             Err(_) => Err(Refusal::denied(Reason::TargetUnavailable, "the target cannot be logged in to")),
-            Ok(released) => match released.in_flight.mask(Batch::default()) {
+            Ok(released) => match released.in_flight.keep(Batch::default()) {
                 Err(refusal) => Err(refusal),
                 Ok(nothing) => {
                     let completion = Completion { error_code, ..Completion::default() };
@@ -273,6 +277,13 @@ fn last_words(refusal: &Refusal, phase: Phase) -> BytesMut {
     out
 }
 
+/// A session and both its ends.
+struct Ends<P: Ports> {
+    client: Client,
+    session: Session<P>,
+    upstream: Upstream,
+}
+
 /// An open session with both its ends.
 struct Driver<'a, P: Ports> {
     client: Client,
@@ -285,6 +296,10 @@ struct Driver<'a, P: Ports> {
     resting: Option<(Line, Outlook)>,
     catalog: Catalog,
     target: Arc<PostgresTarget>,
+    /// Where the target's data classes are found as they are now: a tag counts from the next operation on.
+    targets: &'a dyn TargetDirectory,
+    classes: Arc<[DataClass]>,
+    look: Rc<Look>,
     limits: &'a Limits,
     stop: Stop,
     transaction: Transaction<Step>,
@@ -302,13 +317,13 @@ struct Driver<'a, P: Ports> {
 
 impl<'a, P: Ports> Driver<'a, P> {
     fn new(
-        client: Client,
-        session: Session<P>,
-        upstream: Upstream,
+        ends: Ends<P>,
         wish: Wish,
+        targets: &'a dyn TargetDirectory,
         limits: &'a Limits,
         ending: watch::Receiver<Option<CloseReason>>,
     ) -> Self {
+        let Ends { client, session, upstream } = ends;
         let Upstream { line, target, expires_at, .. } = upstream;
         let Wish { tracked, wait, cancel } = wish;
         let deadline = session.facts().deadline.min(expires_at);
@@ -322,6 +337,10 @@ impl<'a, P: Ports> Driver<'a, P> {
             prepared: Prepared::default(),
             pipeline: Pipeline::default(),
             fresh: None,
+            // Taken in before the first operation.
+            classes: Arc::default(),
+            look: Rc::default(),
+            targets,
             client,
             session,
             line,

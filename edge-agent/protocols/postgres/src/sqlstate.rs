@@ -1,5 +1,9 @@
 //! How a refusal looks in PostgreSQL: SQLSTATE, severity, and the JSON of DETAIL. Clients match on all three.
 
+mod conditions;
+
+pub(crate) use conditions::condition;
+
 use bytes::BytesMut;
 use countersign_model::{Reason, Refusal};
 use serde::Serialize;

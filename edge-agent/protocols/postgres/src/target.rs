@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use countersign_model::{Identity, Name, Principal};
+use countersign_model::{DataClass, Identity, Name, Principal};
 use countersign_sql::SearchPath;
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
@@ -30,6 +30,8 @@ pub struct PostgresTarget {
     pub roles: Roles,
     /// Where an approved operation runs.
     pub approved_on: ApprovedOn,
+    /// The data classes that it has values of, by name.
+    pub classes: Arc<[DataClass]>,
 }
 
 /// The role of each identity.

@@ -149,6 +149,7 @@ pub(crate) fn only_reads(facts: &[Fact]) -> bool {
     facts.iter().all(|fact| match fact.action {
         Action::PostgresEvaluate
         | Action::PostgresSelect
+        | Action::Unmask
         | Action::PostgresShow
         | Action::PostgresTransaction
         | Action::PostgresSet => true,

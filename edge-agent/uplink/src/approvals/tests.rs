@@ -19,6 +19,7 @@ fn resolution() -> Resolution {
         objects: Vec::new(),
         in_transaction: false,
         preamble: vec!["BEGIN".into()],
+        classes: vec!["email".into()],
     }
 }
 

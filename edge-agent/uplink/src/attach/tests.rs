@@ -1,6 +1,7 @@
 use countersign_gate::CloseReason;
 use countersign_model::{ApprovalId, ApprovalState};
 use countersign_pki::DeploymentKey;
+use countersign_recording::RecordingKey;
 use tokio::sync::mpsc::{Sender, UnboundedReceiver};
 use tonic::Streaming;
 
@@ -9,11 +10,14 @@ use crate::{
     fake::{self, Call, expect_call},
     membership::tests::membership,
     outcomes::tests::outcome,
+    upload::tests::spool,
 };
 
 struct Bench {
     key: DeploymentKey,
     edge: Edge,
+    /// Of the spool.
+    _folder: tempfile::TempDir,
 }
 
 impl Bench {
@@ -27,8 +31,9 @@ impl Bench {
             in_force: Arc::default(),
             sessions: Arc::default(),
             outcomes: Arc::default(),
+            spool: spool(folder.path()).spool,
         };
-        Self { key, edge }
+        Self { key, edge, _folder: folder }
     }
 
     /// An edge that a stream before this one has configured.
@@ -50,6 +55,7 @@ impl Bench {
             targets: vec![target("shop", 5432)],
             policies: Some(v1::SignedPolicySet { policy_set: set, signature }),
             zone: "dev".into(),
+            recording_key: vec![5; 32],
         }
     }
 
@@ -79,7 +85,7 @@ impl Bench {
             Some(Ours::Hello(hello)) => hello,
             other => panic!("{other:?}"),
         };
-        Attached { calls, from_edge, to_edge, hello, in_force, sessions }
+        Attached { calls, from_edge, to_edge, hello, in_force, sessions, _folder: self._folder }
     }
 }
 
@@ -90,6 +96,7 @@ struct Attached {
     hello: v1::Hello,
     in_force: Arc<InForce>,
     sessions: Arc<Sessions>,
+    _folder: tempfile::TempDir,
 }
 
 impl Attached {
@@ -174,6 +181,28 @@ fn an_edge_that_refuses_its_configuration_gets_no_lease() {
         assert_eq!(stream.hear(lease()).expect_err(what).code(), Code::FailedPrecondition, "{what}");
         assert_eq!((bench.generation(), bench.edge.in_force.lease_ends()), (Some(3), ends), "{what}");
     }
+}
+
+#[test]
+fn a_configuration_brings_the_key_that_recordings_are_sealed_to_or_is_refused() {
+    let bench = Bench::new();
+    let mut stream = bench.stream();
+    let before = bench.edge.spool.recording_key();
+    for malformed in [Vec::new(), vec![5; 31], vec![5; 33]] {
+        let wire = v1::Configuration { recording_key: malformed, ..bench.configuration(3, PERMIT) };
+        stream.hear(configured(wire)).expect_err("refused");
+        assert_eq!((bench.generation(), bench.edge.spool.recording_key()), (None, before));
+    }
+    stream.hear(configured(bench.configuration(3, PERMIT))).expect("taken");
+    let sealed_to = |byte| Some(RecordingKey::from_bytes([byte; 32]));
+    assert_eq!(bench.edge.spool.recording_key(), sealed_to(5));
+    // One of an older generation brings no key either.
+    let older = v1::Configuration { recording_key: vec![6; 32], ..bench.configuration(2, PERMIT) };
+    stream.hear(configured(older)).expect_err("refused");
+    assert_eq!(bench.edge.spool.recording_key(), sealed_to(5));
+    let newer = v1::Configuration { recording_key: vec![6; 32], ..bench.configuration(3, PERMIT) };
+    stream.hear(configured(newer)).expect("taken");
+    assert_eq!(bench.edge.spool.recording_key(), sealed_to(6));
 }
 
 #[test]

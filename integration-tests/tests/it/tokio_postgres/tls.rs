@@ -20,18 +20,18 @@ use tokio_rustls::TlsConnector;
 
 /// Verifies certificate and name, as `sslmode=verify-full` does.
 #[derive(Clone)]
-pub(super) struct Tls(TlsConnector);
+pub(crate) struct Tls(TlsConnector);
 
 /// The same for one name.
-pub(super) struct ToName {
+pub(crate) struct ToName {
     connector: TlsConnector,
     name: ServerName<'static>,
 }
 
-pub(super) struct Secured(tokio_rustls::client::TlsStream<Socket>);
+pub(crate) struct Secured(tokio_rustls::client::TlsStream<Socket>);
 
 impl Tls {
-    pub(super) fn trusting(root: &Path) -> Self {
+    pub(crate) fn trusting(root: &Path) -> Self {
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_file_iter(root).expect("readable") {
             roots.add(certificate.expect("a certificate")).expect("a root");

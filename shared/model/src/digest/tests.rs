@@ -40,7 +40,7 @@ impl Operation {
             identity: self.identity,
             protocol: &self.protocol,
             objects: &self.objects,
-            unmask: &self.unmask,
+            unmask: self.unmask.iter().map(String::as_str).collect(),
             pairs: &self.pairs,
             operation: PostgresOperation {
                 text: &self.text,
@@ -142,6 +142,7 @@ fn changes() -> Vec<(&'static str, Change)> {
         ("pair's column", |o| {
             o.pairs[0].resource = Resource::of("Column", &["shop", "public", "orders", "id"]).unwrap();
         }),
+        ("pair of a class", |o| o.pairs[0] = Fact::unmask("orders")),
         ("pair of the target", |o| o.pairs[0].resource = Resource::Target),
         ("one pair less", |o| o.pairs.truncate(1)),
         ("order of pairs", |o| o.pairs.reverse()),
@@ -264,6 +265,19 @@ fn definitions_are_no_part_of_it() {
 #[test]
 fn a_query_is_put_together_from_session_and_resolution() {
     let simple = Operation { unmask: vec![], ..whole() };
+    let with_classes = Operation {
+        unmask: vec!["card".into(), "email".into()],
+        pairs: vec![Fact::unmask("card"), Fact::unmask("email"), whole().pairs[0].clone()],
+        ..whole()
+    };
+    for operation in [simple, with_classes] {
+        is_put_together(&operation);
+    }
+}
+
+/// What is unmasked is told by the pairs alone: classes that the statement touches and nobody has to approve are
+/// no part of the digest.
+fn is_put_together(simple: &Operation) {
     let principal = Principal {
         tenant_id: simple.tenant.as_str().into(),
         object_id: simple.subject.as_str().into(),
@@ -289,6 +303,7 @@ fn a_query_is_put_together_from_session_and_resolution() {
         objects: simple.objects.clone(),
         in_transaction: true,
         preamble: simple.preamble.clone(),
+        classes: vec!["email".into()],
     };
     let target = simple.target.parse().unwrap();
     let attached = simple.attached.unwrap();
@@ -301,8 +316,8 @@ fn a_query_is_put_together_from_session_and_resolution() {
         &simple.pairs,
         attached,
     );
-    nothing_else(query);
     assert_eq!(query.digest(), simple.digest());
+    nothing_else(query);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 use std::{fs, os::unix::fs::PermissionsExt};
 
+use base64::{Engine, prelude::BASE64_STANDARD};
+
 use super::*;
 
 fn key(seed: u8) -> ApprovalsKey {

@@ -7,10 +7,12 @@ use cedar_policy::{
     Authorizer, Decision as CedarDecision, Effect, Entities, PolicySet, Request, Response, Schema,
     ValidationMode, Validator,
 };
-use countersign_model::{Action, Fact, PrincipalKind, Reason, Resource, SessionFacts, Verdict};
+use countersign_model::{Action, Decision, Fact, PrincipalKind, Reason, Resource, SessionFacts, Verdict};
 use proptest::prelude::*;
 
-use super::{agent, column, database, fact, now, operation, principal, session_of, setting, table};
+use super::{
+    agent, beside, class, column, database, fact, now, operation, principal, session_of, setting, table,
+};
 use super::{compile, decide};
 use crate::{CompiledPolicies, SCHEMA, context::Surroundings, entity::applies};
 
@@ -48,15 +50,17 @@ const PRINCIPALS: [&str; 6] = [
     "principal in Role::\"dba\"",
     "principal is User in Role::\"dba\"",
 ];
-const ACTIONS: [&str; 6] = [
+const ACTIONS: [&str; 8] = [
     "action",
     "action == Action::\"postgres:select\"",
     "action == Action::\"unparsed\"",
+    "action == Action::\"unmask\"",
+    "action in [Action::\"unmask\", Action::\"unparsed\", Action::\"write\"]",
     "action in Action::\"write\"",
     "action in [Action::\"read\", Action::\"session\"]",
     "action in [Action::\"connect\", Action::\"unparsed\", Action::\"postgres:delete\"]",
 ];
-const RESOURCES: [&str; 8] = [
+const RESOURCES: [&str; 11] = [
     "resource",
     "resource == Table::\"shop/shop/public/orders\"",
     "resource in Table::\"shop/shop/public/orders\"",
@@ -65,6 +69,9 @@ const RESOURCES: [&str; 8] = [
     "resource in Zone::\"prod-us\"",
     "resource is Database in Target::\"shop\"",
     "resource is Table",
+    "resource == DataClass::\"email\"",
+    "resource is DataClass in Target::\"shop\"",
+    "resource in Target::\"crm\"",
 ];
 const CONDITIONS: [&str; 7] = [
     "",
@@ -98,13 +105,16 @@ fn pairs() -> Vec<Fact> {
         column("orders", "id"),
         function,
         setting("role"),
+        class("email"),
+        class("card"),
     ];
     let all =
         Action::ALL.into_iter().flat_map(|action| resources.iter().map(move |r| fact(action, r.clone())));
     all.filter(|fact| applies(fact.action, &fact.resource)).collect()
 }
 
-/// Cedar's answer over every policy, but for permits that do not name `unparsed`, which do not count for it.
+/// Cedar's answer over every policy, but for permits that do not name `unparsed` or `unmask`, which do not count
+/// for them.
 fn over_all(
     policies: &CompiledPolicies,
     session: &SessionFacts,
@@ -114,8 +124,9 @@ fn over_all(
 ) -> Response {
     let mut set = PolicySet::new();
     for policy in policies.index.policies() {
-        let names_unparsed = policy.to_string().contains("Action::\"unparsed\"");
-        if fact.action != Action::Unparsed || policy.effect() == Effect::Forbid || names_unparsed {
+        let by_name = matches!(fact.action, Action::Unparsed | Action::Unmask);
+        let names = policy.to_string().contains(&format!("Action::\"{}\"", fact.action.as_str()));
+        if !by_name || policy.effect() == Effect::Forbid || names {
             set.add(policy.clone()).unwrap();
         }
     }
@@ -218,19 +229,39 @@ proptest! {
         let mut operation = operation();
         operation.in_transaction = in_transaction;
         for fact in pairs() {
-            let decision = policies.decide(session, std::slice::from_ref(&fact), &operation, now());
-            let said: BTreeSet<String> = decision.determining.iter().map(|d| d.policy.to_string()).collect();
+            let facts = beside(fact.clone());
+            let explained = policies.explain(session, &facts, &operation, now());
+            let judged = explained.pairs.iter().find(|pair| pair.fact == fact).unwrap();
+            let said: BTreeSet<String> = judged.determining.iter().map(|d| d.policy.to_string()).collect();
             let (expected, expected_said) = expected(&policies, session, &fact, in_transaction);
-            prop_assert_eq!(word(&decision.verdict), expected, "{:?} {}", fact, text);
+            prop_assert_eq!(word(&judged.verdict), expected, "{:?} {}", fact, text);
             prop_assert_eq!(said, expected_said, "{:?} {}", fact, text);
+            let decision = policies.decide(session, &facts, &operation, now());
+            prop_assert_eq!(&decision, &explained.decision);
             let pair = std::slice::from_ref(&fact);
-            let approved = policies.decide_approved(session, pair, &operation, pair, now());
+            let approved = policies.decide_approved(session, &facts, &operation, pair, now());
             let expected = expected_approved(&policies, session, &fact, in_transaction);
-            let expected = expected.unwrap_or(match fact.action {
-                Action::Unparsed => "unparsed",
-                _ => "not_permitted",
-            });
-            prop_assert_eq!(word(&approved.verdict), expected, "approved {:?} {}", fact, text);
+            if fact.action == Action::Unmask {
+                let shown = |decision: &Decision| decision.obligations.mask.is_empty();
+                let denied = matches!(judged.verdict, Verdict::Deny(_));
+                prop_assert_eq!(shown(&decision), !denied, "{:?} {}", fact, text);
+                let allowed = expected == Some("allow");
+                prop_assert_eq!(shown(&approved), allowed, "approved {:?} {}", fact, text);
+                let companion = policies.decide(session, &facts[1..], &operation, now());
+                let held = matches!(judged.verdict, Verdict::Hold(_));
+                let whole = match companion.verdict {
+                    Verdict::Allow if held => "hold",
+                    ref verdict => word(verdict),
+                };
+                prop_assert_eq!(word(&decision.verdict), whole, "whole {:?} {}", fact, text);
+            } else {
+                prop_assert_eq!(&decision.verdict, &judged.verdict);
+                let expected = expected.unwrap_or(match fact.action {
+                    Action::Unparsed => "unparsed",
+                    _ => "not_permitted",
+                });
+                prop_assert_eq!(word(&approved.verdict), expected, "approved {:?} {}", fact, text);
+            }
         }
     }
 }

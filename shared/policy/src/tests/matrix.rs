@@ -5,7 +5,8 @@ use std::fmt::Write;
 use countersign_model::{Action, Fact, OperationContext, PrincipalKind, Resource, SessionFacts, Verdict};
 
 use super::{
-    SHOP, agent, column, database, fact, now, operation, principal, session_of, setting, table, try_compile,
+    SHOP, agent, beside, class, column, database, fact, now, operation, principal, session_of, setting,
+    table, try_compile,
 };
 use crate::{CompiledPolicies, entity::applies};
 
@@ -40,10 +41,10 @@ fn print(policies: &CompiledPolicies) -> String {
         let where_clause = if context.all_writes_have_predicate { "yes" } else { "no" };
         write!(out, "\n{:<22}{:<34}{where_clause:<6}", fact.action.as_str(), label(&fact.resource)).unwrap();
         for (_, session) in &callers {
-            let decision = policies.decide(session, std::slice::from_ref(&fact), &context, now());
-            let cell = match decision.verdict {
+            let cell = match of_pair(policies, session, &fact, &context) {
                 Verdict::Allow => "allow",
                 Verdict::Hold(_) => "hold",
+                Verdict::Deny(_) if fact.action == Action::Unmask => "mask",
                 Verdict::Deny(reason) => reason.as_str(),
             };
             write!(out, "{cell:<15}").unwrap();
@@ -51,6 +52,17 @@ fn print(policies: &CompiledPolicies) -> String {
     }
     let lines: Vec<&str> = out.lines().map(str::trim_end).collect();
     lines.join("\n") + "\n"
+}
+
+fn of_pair(
+    policies: &CompiledPolicies,
+    session: &SessionFacts,
+    fact: &Fact,
+    context: &OperationContext,
+) -> Verdict {
+    let facts = beside(fact.clone());
+    let explained = policies.explain(session, &facts, context, now());
+    explained.pairs.into_iter().find(|pair| pair.fact == *fact).unwrap().verdict
 }
 
 /// Every action on every resource that it applies to, writes with a WHERE clause and without.
@@ -68,6 +80,8 @@ fn rows() -> Vec<(Fact, OperationContext)> {
         setting("statement_timeout"),
         setting("search_path"),
         setting("role"),
+        class("email"),
+        class("ssn"),
     ];
     let mut rows = Vec::new();
     for action in Action::ALL {
@@ -90,5 +104,6 @@ fn label(resource: &Resource) -> String {
         Resource::Column { schema, table, column, .. } => format!("column {schema}.{table}.{column}"),
         Resource::Function { schema, function, .. } => format!("function {schema}.{function}"),
         Resource::Setting { setting, .. } => format!("setting {setting}"),
+        Resource::DataClass { class } => format!("class {class}"),
     }
 }

@@ -143,7 +143,7 @@ fn behind_a_gap(placed: &mut [Placed<'_>], links: &Links, ranges: &BTreeMap<u32,
             ranges.get(&this.segment).is_none_or(|(first, behind)| (*first..*behind).contains(&sequence));
         let ordered =
             before.is_none_or(|before| before < sequence) && after.is_none_or(|after| sequence < after);
-        this.intact = !links.contains_key(&sequence) && within && ordered && this.frame.decode().is_ok();
+        this.intact = !links.contains_key(&sequence) && within && ordered && this.frame.sealed().is_ok();
     }
 }
 

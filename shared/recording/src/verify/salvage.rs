@@ -8,14 +8,13 @@
 use countersign_wire::v1;
 
 use crate::{
-    body,
     bounds::{MAX_FRAME_HEADER, MAX_SEGMENT_HEADER, TRAILER_MARK},
     chain::Link,
     convert,
     reader::{self, FrameView, Part},
 };
 
-/// Bytes that a search may hash or decompress in one segment.
+/// Bytes that a search may hash in one segment.
 const BUDGET: usize = 64 << 20;
 
 /// What could be read of a segment.
@@ -108,12 +107,9 @@ impl<'a> Search<'a> {
             && candidates.iter().any(|previous| frame.follows(previous))
     }
 
-    /// The content can be read and is of the kind that the header says.
+    /// What stands in the clear is all that a frame must say there, in the one spelling that a writer gives it.
     fn is_sound(&mut self, frame: &FrameView<'_>) -> bool {
-        let Ok(size) = body::decompressed_len(frame.body) else { return false };
-        convert::kind(&frame.header).is_some()
-            && self.spend(size.saturating_add(64))
-            && frame.decode().is_ok()
+        self.spend(64) && frame.is_plainly_spelt() && frame.sealed().is_ok()
     }
 
     /// What lies behind it stands by itself, so its end is where it says.

@@ -1,6 +1,7 @@
 //! Where an object stands: archived as listed, damaged, or not of this recording at all.
 
 use countersign_wire::v1;
+use prost::Message as _;
 
 use super::{
     checked, is_listed, link_before,
@@ -128,8 +129,10 @@ fn is_foreign(
     manifest: &v1::Manifest,
     previous: &Link,
 ) -> bool {
+    // In the one spelling that a signer gives it: a flip that changes nothing of what it says is damage.
     let signed = remains.trailer.as_ref().is_some_and(|trailer| {
-        signed_by_own_key(trailer, &sha256(bytes.get(..remains.signed_len).unwrap_or_default()))
+        bytes.get(remains.signed_len.saturating_add(8)..) == Some(trailer.encode_to_vec().as_slice())
+            && signed_by_own_key(trailer, &sha256(bytes.get(..remains.signed_len).unwrap_or_default()))
     });
     let misnamed = remains.header.as_ref().is_some_and(|header| {
         header.recording_id != manifest.recording_id

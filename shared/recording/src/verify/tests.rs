@@ -6,7 +6,7 @@ use ed25519_dalek::SigningKey;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{SegmentWriter, fixture, manifest as manifests, replay};
+use crate::{SegmentWriter, fixture, manifest as manifests};
 
 const FRAMES: u64 = 6;
 
@@ -114,6 +114,19 @@ fn a_flip_in_any_byte_is_found_in_its_frame() {
                 "segment {segment}, byte {at}"
             );
         }
+    }
+}
+
+/// `last` is true in many spellings, and the signature covers what the trailer says.
+#[test]
+fn a_trailer_that_is_spelt_otherwise_is_damaged() {
+    let untouched = case_of(fixture::recording(1, FEW));
+    let segment = &untouched.segments[0].1;
+    let at = segment.windows(3).rposition(|window| window == [0x18, 1, 0x22]).unwrap() + 1;
+    for bit in 1..7 {
+        let mut case = untouched.clone();
+        case.segments[0].1[at] ^= 1 << bit;
+        assert_eq!(case.report_with(&untouched.signed).faults, [of_segment(FaultKind::BitFlipped, 0)]);
     }
 }
 
@@ -242,10 +255,13 @@ fn rewritten(case: &Case, segment: usize, key: &SigningKey, change: bool) -> Vec
     let header_end = fixture::part_ends(original)[0];
     let resumed = crate::Resumed::read(&original[..header_end]).unwrap();
     let mut bytes = original[..header_end].to_vec();
-    let mut writer: SegmentWriter = resumed.writer;
-    for frame in replay([original.as_slice()]).map(Result::unwrap) {
+    let mut writer: SegmentWriter = resumed.writer.with_key(fixture::content_key(original));
+    for frame in fixture::frames(std::slice::from_ref(original)) {
         let entry = match frame.entry {
-            crate::Entry::Reply(reply) if change => crate::Entry::Reply(crate::Reply { rows: 0, ..reply }),
+            crate::Entry::Reply(mut reply) if change => {
+                reply.bytes = 0;
+                crate::Entry::Reply(reply)
+            }
             other => other,
         };
         let frame = writer.encode(&entry, frame.at, frame.durability).unwrap();
@@ -368,7 +384,8 @@ fn without_a_manifest_the_chain_alone_still_shows_the_place() {
 #[test]
 fn a_hold_that_nothing_follows_is_no_fault_and_nothing_unfinished() {
     let recording = countersign_model::RecordingId::generate();
-    let (mut writer, mut bytes) = SegmentWriter::begin(&fixture::beginning(recording)).unwrap();
+    let (mut writer, mut bytes) =
+        SegmentWriter::begin(&fixture::beginning(recording), &fixture::recording_key()).unwrap();
     let hold =
         fixture::hold(countersign_model::OperationId::generate(), countersign_model::ApprovalId::generate());
     for entry in [fixture::open(recording), hold, fixture::close()] {

@@ -29,6 +29,7 @@ fn shown(resource: &Resource) -> String {
         Resource::Column { schema, table, column, .. } => format!("{schema}.{table}.{column}"),
         Resource::Function { schema, function, .. } => format!("{schema}.{function}()"),
         Resource::Setting { setting, .. } => setting.to_string(),
+        Resource::DataClass { class } => class.to_string(),
     }
 }
 

@@ -6,6 +6,7 @@ use crate::{QualifiedName, UnparsedReason};
 
 impl<'t> Walker<'t, '_> {
     pub(super) fn expression(&mut self, node: Node<'t>) -> Done {
+        self.moves(node);
         match node {
             Node::A_Const(_) | Node::SQLValueFunction(_) | Node::SetToDefault(_) => Ok(()),
             Node::ParamRef(parameter) => {

@@ -51,6 +51,7 @@ fn resolution() -> Resolution {
         ],
         in_transaction: true,
         preamble: vec!["BEGIN".into(), "SAVEPOINT a".into()],
+        classes: vec!["card".into(), "email".into()],
     }
 }
 
@@ -89,6 +90,7 @@ fn every_pair_round_trips() {
         },
         Resource::Function { database: "shop".into(), schema: "public".into(), function: "f".into() },
         Resource::Setting { database: "shop".into(), setting: "timezone".into() },
+        Resource::DataClass { class: "email".into() },
     ];
     for resource in resources {
         for action in Action::ALL {
@@ -150,4 +152,13 @@ fn each_malformed_field_of_a_resolution_has_its_name() {
     assert_eq!(with(|r| r.objects[1].class = UNKNOWN), InvalidApproval::ObjectClass);
     assert_eq!(with(|r| r.objects[1].definition.truncate(31)), InvalidApproval::Hash);
     assert_eq!(with(|r| r.objects[1].definition.push(0)), InvalidApproval::Hash);
+    assert_eq!(with(|r| r.classes.reverse()), InvalidApproval::DataClasses);
+    assert_eq!(with(|r| r.classes.push("email".into())), InvalidApproval::DataClasses);
+    assert_eq!(with(|r| r.classes.push(String::new())), InvalidApproval::DataClasses);
+    assert_eq!(with(|r| r.classes[0].push('\u{202e}')), InvalidApproval::DataClasses);
+    assert_eq!(with(|r| r.classes[1] = "e".repeat(64)), InvalidApproval::DataClasses);
+    let many = |number: usize| (0..number).map(|class| format!("c{class:04}")).collect::<Vec<_>>();
+    assert!(Resolution::try_from(v1::Resolution { classes: many(MAX_CLASSES), ..good.clone() }).is_ok());
+    let over = Resolution::try_from(v1::Resolution { classes: many(MAX_CLASSES + 1), ..good.clone() });
+    assert_eq!(over, Err(InvalidApproval::DataClasses));
 }

@@ -20,6 +20,8 @@ type Properties = Vec<(&'static str, String)>;
 /// The lines of a card that rest on the edge's word. Database, role and search path the control plane has compared
 /// with those of the target.
 const ATTESTED: &str = "held, touches (what the names mean), before it, setting, transaction";
+/// And of what would be unmasked, which classes it touches.
+const ATTESTED_CLASSES: &str = ", unmasks (which classes it touches)";
 /// And of its parameters, what the target takes them for.
 const ATTESTED_TYPES: &str = ", parameter (which type it has)";
 
@@ -37,8 +39,12 @@ pub(super) fn print(approval: &Approval, out: &mut Output) -> Result<(), Failure
     out.properties(&properties)?;
     statement(card, out)?;
     let edge = if card.attested_by.is_empty() { "the edge" } else { &card.attested_by };
+    let classes = if approval.unmasks.is_empty() { "" } else { ATTESTED_CLASSES };
     let types = if card.parameters.is_empty() { "" } else { ATTESTED_TYPES };
-    out.hanging("attested by  ", &format!("{edge}, and not read from the statement: {ATTESTED}{types}"))
+    out.hanging(
+        "attested by  ",
+        &format!("{edge}, and not read from the statement: {ATTESTED}{classes}{types}"),
+    )
 }
 
 /// How far it has come.
@@ -121,12 +127,15 @@ fn place(approval: &Approval) -> Properties {
     properties
 }
 
-/// What it touches, the pairs that hold it first, and which policies decided.
+/// What would come back unmasked, what it touches, the pairs that hold it first, and which policies decided.
 fn decision(approval: &Approval) -> Properties {
     let others = approval.facts.iter().filter(|fact| !approval.held.contains(fact));
     let held = approval.held.iter().map(|fact| ("held", fact));
-    held.chain(others.map(|fact| ("touches", fact)))
-        .map(|(label, fact)| (label, format!("{}  {}", fact.action, fact.resource)))
+    let touched = held
+        .chain(others.map(|fact| ("touches", fact)))
+        .map(|(label, fact)| (label, format!("{}  {}", fact.action, fact.resource)));
+    std::iter::once(("unmasks", approval.unmasks.join(", ")))
+        .chain(touched)
         .chain([("policies", approval.policies.join(", ")), ("revision", approval.policy_revision.clone())])
         .collect()
 }

@@ -1,7 +1,8 @@
 //! A recording on this machine: downloaded, or read from a directory that `export` wrote.
 //!
 //! The directory holds `manifest` (an encoded SignedManifest), one `<number, 8 digits>.seg` for each segment, and
-//! `deployment.key` (32 bytes). Nothing here is believed: what is odd is kept as it is for `verify` to judge.
+//! `deployment.key` (32 bytes), and `content-keys`, without which nobody can read what was asked. Nothing here is believed: what is odd is kept as it is for `verify` to judge. The
+//! folder of a sealed recording in a file archive is read as well: its segments lie in the packs beside it.
 
 use std::{
     convert::Infallible,
@@ -20,14 +21,22 @@ use countersign_wire::v1::{
 };
 use prost::Message as _;
 use tonic::Streaming;
+use zeroize::Zeroizing;
 
+use super::content_keys::ContentKeys;
 use crate::{
     connection::{Connection, answer},
     failure::Failure,
 };
 
+mod packed;
+
 const MANIFEST: &str = "manifest";
 const DEPLOYMENT_KEY: &str = "deployment.key";
+const CONTENT_KEYS: &str = "content-keys";
+/// Longest file of content keys that is read, in bytes: 10,000 segments have one of 74 bytes each.
+const MAX_CONTENT_KEYS: u64 = 1 << 20;
+
 /// Where a recording is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Place {
@@ -54,6 +63,8 @@ pub(crate) struct Copy {
     pub(crate) deployment_key: Option<Vec<u8>>,
     /// Number in the object's name, and the whole object; in order of number.
     pub(crate) segments: Vec<(u32, Vec<u8>)>,
+    /// What opens them.
+    pub(crate) content_keys: ContentKeys,
 }
 
 impl Copy {
@@ -67,7 +78,10 @@ impl Copy {
                     copy.deployment_key = Some(head.deployment_key);
                     copy.manifest = head.manifest;
                 }
-                Some(Part::Segment(segment)) => copy.segments.push((segment.number, segment.bytes)),
+                Some(Part::Segment(segment)) => {
+                    copy.content_keys.insert(segment.number, segment.content_key);
+                    copy.segments.push((segment.number, segment.bytes));
+                }
                 None => {}
             }
         }
@@ -83,6 +97,9 @@ impl Copy {
                 .map(|bytes| signed_manifest(&bytes)),
             deployment_key: read_file(directory, DEPLOYMENT_KEY, 1 << 10)?,
             segments: Vec::new(),
+            content_keys: read_file(directory, CONTENT_KEYS, MAX_CONTENT_KEYS)?
+                .map(|text| ContentKeys::from_text(&Zeroizing::new(text)))
+                .unwrap_or_default(),
         };
         for entry in fs::read_dir(directory).map_err(|error| failure(&error))? {
             let name = entry.map_err(|error| failure(&error))?.file_name();
@@ -91,6 +108,9 @@ impl Copy {
             if let Some(bytes) = read_file(directory, &name, MAX_SEGMENT as u64 + 1)? {
                 copy.segments.push((number, bytes));
             }
+        }
+        if copy.segments.is_empty() {
+            copy.segments = packed::segments(directory, copy.manifest.as_ref())?;
         }
         if copy.manifest.is_none() && copy.segments.is_empty() {
             return Err(Failure::failed("there is no exported recording in the directory"));
@@ -107,25 +127,36 @@ impl Copy {
         };
         make_directory(directory)?;
         write_head(directory, &head)?;
-        self.segments.iter().try_for_each(|(number, bytes)| write_segment(directory, *number, bytes))
+        self.segments.iter().try_for_each(|(number, bytes)| write_segment(directory, *number, bytes))?;
+        write_file(directory, CONTENT_KEYS, self.content_keys.to_text().as_bytes())
     }
 }
 
-/// Copies a recording from the archive into a directory, a segment at a time. It holds what agents asked, so what is
-/// made here is for its owner alone.
-pub(crate) async fn export(connection: &Connection, id: String, to: &Path) -> Result<(), Failure> {
+/// Copies a recording from the archive into a directory, a segment at a time. With its keys it holds what agents asked,
+/// so what is made here is for its owner alone.
+pub(crate) async fn export(
+    connection: &Connection,
+    id: String,
+    to: &Path,
+    sealed: bool,
+) -> Result<(), Failure> {
     let mut parts = download(connection, id).await?;
     make_directory(to)?;
     let mut segments = 0_u32;
+    let mut keys = ContentKeys::default();
     while let Some(part) = parts.message().await? {
         match part.part {
             Some(Part::Head(head)) => write_head(to, &head)?,
             Some(Part::Segment(segment)) => {
                 write_segment(to, segment.number, &segment.bytes)?;
+                keys.insert(segment.number, segment.content_key);
                 segments = segments.saturating_add(1);
             }
             None => {}
         }
+    }
+    if !sealed {
+        write_file(to, CONTENT_KEYS, keys.to_text().as_bytes())?;
     }
     eprintln!("exported {segments} segments");
     Ok(())
@@ -228,18 +259,21 @@ mod tests {
             manifest: Some(SignedManifest { manifest: vec![1], signature: vec![2] }),
             deployment_key: Some(vec![3; 32]),
             segments: vec![(0, b"zero".to_vec()), (1, b"one".to_vec())],
+            content_keys: ContentKeys::from_text(format!("1 {}", "ab".repeat(32)).as_bytes()),
         };
         let directory = directory.path().join("export");
         copy.write(&directory).expect("written");
         let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
         assert_eq!(mode(&directory), 0o700);
-        for name in ["manifest", "deployment.key", "00000001.seg"] {
+        for name in ["manifest", "deployment.key", "00000001.seg", "content-keys"] {
             assert_eq!(mode(&directory.join(name)), 0o600, "{name}");
         }
         let read = Copy::read(&directory).expect("read");
         assert_eq!(read.manifest, copy.manifest);
         assert_eq!(read.deployment_key, copy.deployment_key);
         assert_eq!(read.segments, copy.segments);
+        assert_eq!(read.content_keys.get(1), Some(&[0xab; 32][..]));
+        assert_eq!(read.content_keys, copy.content_keys);
         assert!(copy.write(&directory).is_err());
     }
 

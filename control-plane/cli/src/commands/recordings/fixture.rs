@@ -6,13 +6,14 @@ use countersign_model::{
     ApprovalId, Binding, Durability, Identity, OperationId, Parameter, RecordingId, SessionId,
 };
 use countersign_recording::{
-    Beginning, Close, Entry, Hold, Intent, Open, Outcome, OutcomeKind, Payload, RecordedFact, Refusal,
-    SegmentWriter, chain_start, check_segment, manifest,
+    Beginning, Close, Entry, Hold, Intent, Open, OpeningKey, Outcome, OutcomeKind, Part, Payload,
+    RecordedBinding, RecordedColumn, RecordedFact, RecordedParameter, RecordedRows, RecordedValue, Refusal,
+    Reply, SegmentReader, SegmentWriter, chain_start, check_opened_segment, manifest,
 };
 use countersign_wire::v1::{Principal, Session};
 use ed25519_dalek::SigningKey;
 
-use super::copy::Copy;
+use super::{content_keys::ContentKeys, copy::Copy};
 
 /// A sealed recording of one segment: open, an operation, a refusal, close.
 pub(super) fn recording() -> Copy {
@@ -30,7 +31,7 @@ pub(super) fn prepared() -> Copy {
     let [open, _, _, _, close] = entries();
     let prepare = Intent {
         kind: "prepare".into(),
-        binding: Some(Binding::declared(&[0, 23])),
+        binding: Some((&Binding::declared(&[0, 23])).into()),
         ..intent(OperationId::generate())
     };
     let execute = Intent { binding: Some(binding()), ..intent(OperationId::generate()) };
@@ -47,11 +48,11 @@ pub(super) fn prepared() -> Copy {
     ])
 }
 
-fn binding() -> Binding {
+fn binding() -> RecordedBinding {
     let text = Parameter { resolved_type: 25, value: Some("a\n\u{1b}[2J".into()), ..Parameter::default() };
     let number =
         Parameter { declared_type: 23, resolved_type: 23, format: 1, value: Some(vec![0, 0, 0, 7].into()) };
-    Binding { parameters: vec![text, number], result_formats: vec![1], row_limit: 100 }
+    (&Binding { parameters: vec![text, number], result_formats: vec![1], row_limit: 100 }).into()
 }
 
 /// An operation that was held, approved and sent in a transaction of its own.
@@ -71,6 +72,8 @@ pub(super) fn held() -> Copy {
         protocol: intent.protocol.clone(),
         kind: intent.kind.clone(),
         payload: intent.payload.clone(),
+        payload_hmac: None,
+        payload_masked: false,
         binding: intent.binding.clone(),
         facts: intent.facts.clone(),
         policies: vec!["shop/held".into()],
@@ -88,17 +91,91 @@ pub(super) fn held() -> Copy {
     ])
 }
 
+/// A statement whose values were masked, with rows in two batches; its last row is not recorded.
+pub(super) fn masked() -> Copy {
+    let [open, _, _, _, close] = entries();
+    let operation = OperationId::generate();
+    let value = RecordedValue::Masked("[email]".into());
+    let parameter = RecordedParameter { resolved_type: 25, value, ..RecordedParameter::default() };
+    let intent = Intent {
+        payload: Payload(b"SELECT id, email FROM customers WHERE name = [text]".to_vec()),
+        payload_hmac: Some([6; 32]),
+        payload_masked: true,
+        binding: Some(RecordedBinding { parameters: vec![parameter], ..RecordedBinding::default() }),
+        ..intent(operation)
+    };
+    let column = |name: &str, type_oid, format, masked: &str| RecordedColumn {
+        name: name.into(),
+        type_oid,
+        format,
+        masked: masked.into(),
+    };
+    let columns =
+        vec![column("id", 23, 1, ""), column("email", 25, 0, "[email]"), column("a \"b\"", 17, 1, "")];
+    let first = [
+        data_row(&[Some(&[0, 0, 0, 7]), Some(b"[email]"), Some(&[0, 255])]),
+        data_row(&[Some(&[0, 0, 0, 8]), None, Some(b"")]),
+    ];
+    let last = data_row(&[Some(&[9]), Some(b"NULL"), None, Some(b"it's\n\x1b[2J")]);
+    let reply = Reply {
+        operation,
+        bytes: 60,
+        rows: 2,
+        hmac: [3; 32],
+        recorded: RecordedRows { columns, data: Payload(first.concat()), count: 2 },
+    };
+    let outcome = Outcome {
+        reply_rows: 4,
+        reply_bytes: 99,
+        reply_hmac: Some([5; 32]),
+        recorded: RecordedRows { columns: Vec::new(), data: Payload(last), count: 1 },
+        ..Outcome::bare(operation, None, OutcomeKind::Done)
+    };
+    archived(&[
+        open,
+        Entry::Intent(Box::new(intent)),
+        Entry::Reply(Box::new(reply)),
+        Entry::Outcome(Box::new(outcome)),
+        close,
+    ])
+}
+
+/// A DataRow message.
+fn data_row(values: &[Option<&[u8]>]) -> Vec<u8> {
+    let mut body = i16::try_from(values.len()).expect("few").to_be_bytes().to_vec();
+    for value in values {
+        let length = value.map_or(-1, |value| i32::try_from(value.len()).expect("short"));
+        body.extend_from_slice(&length.to_be_bytes());
+        body.extend_from_slice(value.unwrap_or_default());
+    }
+    let length = i32::try_from(body.len() + 4).expect("short").to_be_bytes();
+    [b"D", length.as_slice(), &body].concat()
+}
+
 fn archived(entries: &[Entry]) -> Copy {
     let recording = RecordingId::generate();
     let deployment = SigningKey::from_bytes(&[2; 32]);
     let segment = segment(recording, entries, &SigningKey::from_bytes(&[1; 32]));
     let mut listed = manifest::empty(recording.to_string(), SessionId::generate().to_string());
-    manifest::extend(&mut listed, &check_segment(&segment).expect("a segment")).expect("the next");
+    let checked = check_opened_segment(&segment, &opening_key()).expect("a segment");
+    manifest::extend(&mut listed, &checked).expect("the next");
+    let Ok(Some(Part::Header(header))) = SegmentReader::new(&segment).next_part() else {
+        panic!("no header")
+    };
+    let content_key = opening_key().open_content_key(&header).expect("ours");
+    let mut content_keys = ContentKeys::default();
+    content_keys.insert(0, content_key.as_bytes().to_vec());
     Copy {
         manifest: Some(manifest::sign(&listed, &deployment)),
         deployment_key: Some(deployment.verifying_key().to_bytes().to_vec()),
         segments: vec![(0, segment)],
+        content_keys,
     }
+}
+
+/// The control plane's.
+fn opening_key() -> OpeningKey {
+    OpeningKey::from_secret(&[3; 32]).expect("a key")
 }
 
 fn segment(recording: RecordingId, entries: &[Entry], key: &SigningKey) -> Vec<u8> {
@@ -113,7 +190,8 @@ fn segment(recording: RecordingId, entries: &[Entry], key: &SigningKey) -> Vec<u
         operations: 0,
         refusals: 0,
     };
-    let (mut writer, mut bytes) = SegmentWriter::begin(&beginning).expect("begun");
+    let (mut writer, mut bytes) =
+        SegmentWriter::begin(&beginning, &opening_key().recording_key()).expect("begun");
     for entry in entries {
         let frame = writer.encode(entry, at(), Durability::Fsync).expect("encoded");
         bytes.extend_from_slice(frame.bytes());
@@ -138,7 +216,7 @@ fn entries() -> [Entry; 5] {
         ..Outcome::bare(operation, None, OutcomeKind::Done)
     };
     [
-        Entry::Open(Box::new(Open { session, policy_revision: "abc".into() })),
+        Entry::Open(Box::new(Open { session, policy_revision: "abc".into(), hash_key: Vec::new() })),
         Entry::Intent(Box::new(intent(operation))),
         Entry::Outcome(Box::new(done)),
         Entry::Refusal(Box::new(refusal())),
@@ -154,6 +232,8 @@ fn intent(operation: OperationId) -> Intent {
         kind: "query".into(),
         preamble: Vec::new(),
         payload: Payload(b"SELECT *\nFROM orders -- \x1b[2J".to_vec()),
+        payload_hmac: None,
+        payload_masked: false,
         binding: None,
         facts: vec![RecordedFact {
             action: "postgres:select".into(),
@@ -172,6 +252,8 @@ fn refusal() -> Refusal {
         protocol: "postgres".into(),
         kind: "query".into(),
         payload: Payload(b"DROP \xff TABLE orders".to_vec()),
+        payload_hmac: None,
+        payload_masked: false,
         binding: None,
         facts: Vec::new(),
         policies: Vec::new(),

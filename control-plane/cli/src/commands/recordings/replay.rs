@@ -1,13 +1,15 @@
 //! `recordings replay`: what a session did, for a person to read or, as a JSON line per frame, for a program.
 //!
 //! Whatever a caller or a target wrote stands behind a bar and is escaped, so that it can neither drive the terminal
-//! nor pass for a line of ours.
+//! nor pass for a line of ours. What there is no content key for is shown as far as it stands in the clear.
 
 mod json;
+mod rows;
 
-use countersign_model::{Binding, OperationId};
+use countersign_model::OperationId;
 use countersign_recording::{
-    Close, Entry, Frame, Hold, Intent, Open, Outcome, Payload, RecordedFact, Refusal, ReplayError, replay,
+    Close, Entry, Frame, Hold, Intent, Open, Outcome, Payload, RecordedBinding, RecordedFact, RecordedRows,
+    Refusal, ReplayError, Replayed, SealedFrame, StoredSegment, replay,
 };
 use countersign_wire::to_timestamp;
 
@@ -24,6 +26,7 @@ use super::{
     copy::{Copy, Place},
     verify,
 };
+use rows::Columns;
 
 pub(crate) async fn run(place: &Place, at: &ConnectionArgs, out: &mut Output) -> Result<Exit, Failure> {
     let copy = match place {
@@ -39,11 +42,27 @@ pub(crate) async fn run(place: &Place, at: &ConnectionArgs, out: &mut Output) ->
 
 fn print(copy: &Copy, out: &mut Output) -> Result<Exit, Failure> {
     let mut exit = Exit::Done;
-    let mut current = None;
-    for frame in replay(copy.segments.iter().map(|(_, bytes)| bytes.as_slice())) {
+    let mut shown = Shown::default();
+    let segments = copy
+        .segments
+        .iter()
+        .map(|(number, bytes)| StoredSegment { bytes, content_key: copy.content_keys.get(*number) });
+    for frame in replay(segments) {
         match (frame, out.format()) {
-            (Ok(frame), Format::Json) => out.json_line(&json::frame(&frame)?)?,
-            (Ok(frame), Format::Table) => show(&frame, &mut current, out)?,
+            (Ok(Replayed::Opened(frame)), format) => {
+                shown.columns.note(&frame.entry);
+                match format {
+                    Format::Json => out.json_line(&json::frame(&frame, &shown.columns)?)?,
+                    Format::Table => shown.frame(&frame, out)?,
+                }
+            }
+            (Ok(Replayed::Sealed(frame)), format) => {
+                shown.warn_sealed();
+                match format {
+                    Format::Json => out.json_line(&json::sealed_frame(&frame))?,
+                    Format::Table => out.line(&sealed(&frame))?,
+                }
+            }
             (Err(error), _) => {
                 exit = Exit::Failed;
                 unreadable(error);
@@ -53,51 +72,96 @@ fn print(copy: &Copy, out: &mut Output) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
+/// What was shown so far, as far as it matters for what follows.
+#[derive(Default)]
+struct Shown {
+    /// The operation whose statement was printed last.
+    current: Option<OperationId>,
+    columns: Columns,
+    /// It was said that something is sealed.
+    is_sealed: bool,
+}
+
 fn unreadable(error: ReplayError) {
     eprintln!("error: a part of the recording cannot be read: {}", escaped(&error.to_string()));
 }
 
-/// Prints a frame. `current` is the operation whose statement was printed last.
-fn show(frame: &Frame, current: &mut Option<OperationId>, out: &mut Output) -> Result<(), Failure> {
-    let at = to_timestamp(frame.at);
-    match &frame.entry {
-        Entry::Open(open) => out.line(&format!("{at}  open  {}", opened(open))),
-        Entry::Intent(intent) => {
-            *current = Some(intent.operation);
-            out.line(&format!("{at}  {}  {}  {}", intent.operation, intent.kind, permitted(intent)))?;
-            before(&intent.preamble, out)?;
-            match intent.kind.as_str() {
-                "catalog" => question(&intent.payload, out)?,
-                _ => statement(&intent.payload, out)?,
-            }
-            bound(&intent.kind, intent.binding.as_ref(), out)?;
-            facts(&intent.facts, out)
+impl Shown {
+    fn warn_sealed(&mut self) {
+        if !self.is_sealed {
+            eprintln!("warning: there are no content keys for a part of it, of which only headers are shown");
         }
-        Entry::Hold(hold) => {
-            *current = Some(hold.operation);
-            out.line(&format!("{at}  {}  {}  {}", hold.operation, hold.kind, held(hold)))?;
-            statement(&hold.payload, out)?;
-            bound(&hold.kind, hold.binding.as_ref(), out)?;
-            facts(&hold.facts, out)
-        }
-        Entry::Refusal(refusal) => {
-            *current = Some(refusal.operation);
-            out.line(&format!("{at}  {}  {}  {}", refusal.operation, refusal.kind, refused(refusal)))?;
-            statement(&refusal.payload, out)?;
-            bound(&refusal.kind, refusal.binding.as_ref(), out)?;
-            facts(&refusal.facts, out)
-        }
-        // The outcome sums them up.
-        Entry::Reply(_) => Ok(()),
-        Entry::Outcome(outcome) if *current == Some(outcome.operation) => {
-            out.hanging("    outcome  ", &ended(outcome))
-        }
-        Entry::Outcome(outcome) => {
-            *current = None;
-            out.line(&format!("{at}  {}  outcome  {}", outcome.operation, ended(outcome)))
-        }
-        Entry::Close(close) => out.line(&format!("{at}  close  {}", closed(close))),
+        self.is_sealed = true;
     }
+
+    fn frame(&mut self, frame: &Frame, out: &mut Output) -> Result<(), Failure> {
+        let at = to_timestamp(frame.at);
+        match &frame.entry {
+            Entry::Open(open) => out.line(&format!("{at}  open  {}", opened(open))),
+            Entry::Intent(intent) => {
+                self.current = Some(intent.operation);
+                out.line(&format!("{at}  {}  {}  {}", intent.operation, intent.kind, permitted(intent)))?;
+                before(&intent.preamble, out)?;
+                match intent.kind.as_str() {
+                    "catalog" => question(&intent.payload, out)?,
+                    _ => statement(&intent.payload, intent.payload_masked, out)?,
+                }
+                bound(&intent.kind, intent.binding.as_ref(), out)?;
+                facts(&intent.facts, out)
+            }
+            Entry::Hold(hold) => {
+                self.current = Some(hold.operation);
+                out.line(&format!("{at}  {}  {}  {}", hold.operation, hold.kind, held(hold)))?;
+                statement(&hold.payload, hold.payload_masked, out)?;
+                bound(&hold.kind, hold.binding.as_ref(), out)?;
+                facts(&hold.facts, out)
+            }
+            Entry::Refusal(refusal) => {
+                self.current = Some(refusal.operation);
+                out.line(&format!("{at}  {}  {}  {}", refusal.operation, refusal.kind, refused(refusal)))?;
+                statement(&refusal.payload, refusal.payload_masked, out)?;
+                bound(&refusal.kind, refusal.binding.as_ref(), out)?;
+                facts(&refusal.facts, out)
+            }
+            // The outcome sums them up.
+            Entry::Reply(reply) => self.rows(&at.to_string(), reply.operation, &reply.recorded, out),
+            Entry::Outcome(outcome) => {
+                self.rows(&at.to_string(), outcome.operation, &outcome.recorded, out)?;
+                let ended = ended(outcome, self.columns.recorded);
+                if self.current == Some(outcome.operation) {
+                    return out.hanging("    outcome  ", &ended);
+                }
+                self.current = None;
+                out.line(&format!("{at}  {}  outcome  {ended}", outcome.operation))
+            }
+            Entry::Close(close) => out.line(&format!("{at}  close  {}", closed(close))),
+        }
+    }
+
+    /// Rows stand under the operation that they answer.
+    fn rows(
+        &mut self,
+        at: &str,
+        operation: OperationId,
+        recorded: &RecordedRows,
+        out: &mut Output,
+    ) -> Result<(), Failure> {
+        if recorded.count == 0 {
+            return Ok(());
+        }
+        if self.current != Some(operation) {
+            self.current = Some(operation);
+            out.line(&format!("{at}  {operation}  rows"))?;
+        }
+        self.columns.print(recorded, out)
+    }
+}
+
+fn sealed(frame: &SealedFrame) -> String {
+    let of = frame.operation.map_or_else(String::new, |operation| format!("{operation}  "));
+    let with = frame.approval.map_or_else(String::new, |approval| format!(" with {approval}"));
+    let outcome = frame.outcome.map_or_else(String::new, |outcome| format!(" {}", outcome.as_str()));
+    format!("{}  {of}{}{outcome}{with}  (sealed)", to_timestamp(frame.at), frame.kind.as_str())
 }
 
 fn opened(open: &Open) -> String {
@@ -138,11 +202,17 @@ fn because_of(policies: &[String]) -> String {
     if policies.is_empty() { String::new() } else { format!(" by {}", policies.join(", ")) }
 }
 
-fn ended(outcome: &Outcome) -> String {
+/// `recorded`: how many of its rows are on record.
+fn ended(outcome: &Outcome, recorded: u64) -> String {
     let error = if outcome.error_code.is_empty() { "" } else { " " };
     let tags = if outcome.tags.is_empty() { String::new() } else { format!(", {}", outcome.tags.join("; ")) };
+    let some = if (1..outcome.reply_rows).contains(&recorded) {
+        format!(" ({recorded} recorded)")
+    } else {
+        String::new()
+    };
     format!(
-        "{}{error}{}{tags}, {} rows, {} bytes",
+        "{}{error}{}{tags}, {} rows{some}, {} bytes",
         outcome.outcome.as_str(),
         outcome.error_code,
         outcome.reply_rows,
@@ -154,15 +224,16 @@ fn closed(close: &Close) -> String {
     format!("{}, {} operations, {} refusals", close.reason, close.operations, close.refusals)
 }
 
-fn statement(payload: &Payload, out: &mut Output) -> Result<(), Failure> {
+fn statement(payload: &Payload, masked: bool, out: &mut Output) -> Result<(), Failure> {
     if payload.0.is_empty() {
         return Ok(());
     }
-    out.block(&payload.0)
+    out.block(&payload.0)?;
+    if masked { out.line("    (values in it are masked)") } else { Ok(()) }
 }
 
 /// What a statement is executed with. One that is only prepared has types and no values.
-fn bound(kind: &str, binding: Option<&Binding>, out: &mut Output) -> Result<(), Failure> {
+fn bound(kind: &str, binding: Option<&RecordedBinding>, out: &mut Output) -> Result<(), Failure> {
     match binding {
         None => Ok(()),
         Some(binding) if kind == "prepare" => match declared(binding) {

@@ -42,6 +42,12 @@ pub(crate) struct StoredSegment {
     signing_key: Vec<u8>,
     #[prost(bool, tag = "8")]
     last: bool,
+    #[prost(bytes = "vec", tag = "9")]
+    pack_boot: Vec<u8>,
+    #[prost(uint64, tag = "10")]
+    pack: u64,
+    #[prost(uint32, tag = "11")]
+    offset: u32,
 }
 
 impl From<&Recording> for StoredRecording {
@@ -85,6 +91,9 @@ impl From<&Segment> for StoredSegment {
             last_link: segment.last_link.to_vec(),
             signing_key: segment.signing_key.to_vec(),
             last: segment.last,
+            pack_boot: segment.pack_boot.to_vec(),
+            pack: segment.pack,
+            offset: segment.offset,
         }
     }
 }
@@ -102,6 +111,9 @@ impl TryFrom<StoredSegment> for Segment {
             last_link: exactly(stored.last_link)?,
             signing_key: exactly(stored.signing_key)?,
             last: stored.last,
+            pack_boot: exactly(stored.pack_boot)?,
+            pack: stored.pack,
+            offset: stored.offset,
         })
     }
 }

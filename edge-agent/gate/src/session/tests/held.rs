@@ -4,11 +4,12 @@ use std::time::SystemTime;
 
 use countersign_model::{
     ApprovalId, ApprovalOutcome, ApprovalState, Hold, NameKind, ObjectClass, ObjectVersion, OperationDigest,
-    RefusalKind, Requirement, Resolution, ResolvedName, SessionId,
+    OperationId, RefusalKind, Requirement, Resolution, ResolvedName, SessionId,
 };
 
 use super::{
     super::*,
+    world::Open,
     world::{World, held_for, open, permitted, query, session, touched},
 };
 use crate::{Again, Held, Holdable, Released, ports::JournalError};
@@ -36,6 +37,7 @@ fn resolution() -> Resolution {
         objects: vec![ObjectVersion { class: ObjectClass::Relation, oid: 16_385, definition: [1; 32] }],
         in_transaction: false,
         preamble: Vec::new(),
+        classes: Vec::new(),
     }
 }
 
@@ -90,7 +92,7 @@ async fn an_approved_operation_is_recorded_used_up_and_sent_in_this_order() {
     let Released { payload, binding: _, step, in_flight } =
         permit.release(Identity::Approved).expect("its own line");
     assert_eq!((payload, step), (Bytes::from_static(b"delete from orders"), None));
-    let nothing = in_flight.mask(Batch::default()).expect("no masks");
+    let nothing = in_flight.mask(Batch::default(), &mut Open).expect("no masks");
     session.finish(in_flight, nothing, &Completion::default()).await.expect("recorded");
     assert_eq!(world.log(), ["mint approved with approval", "outcome Done 0 with approval PageCache"]);
 

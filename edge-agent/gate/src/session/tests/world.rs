@@ -7,12 +7,15 @@ use std::{
 };
 
 use countersign_model::{
-    ApprovalId, ApprovalOutcome, ApprovalState, Hold, OperationToSign, Principal, PrincipalKind, RecordingId,
-    Requirement, SessionId,
+    ApprovalId, ApprovalOutcome, ApprovalState, Hold, OperationId, OperationToSign, Principal, PrincipalKind,
+    RecordingId, Requirement, SessionId,
 };
 
 use super::super::*;
-use crate::ports::{Approvals, JournalError, Position, Question, Requested, Withdrawal};
+use crate::{
+    Masker, Views,
+    ports::{Approvals, JournalError, Position, Question, Requested, Withdrawal},
+};
 
 pub(super) struct World {
     log: Rc<RefCell<Vec<String>>>,
@@ -109,6 +112,12 @@ impl Recorder for Handle {
 }
 
 impl Journal for Tape {
+    fn tag(&self, parts: &[&[u8]]) -> [u8; 32] {
+        let mut tag = [0; 32];
+        parts.concat().iter().zip(&mut tag).for_each(|(byte, place)| *place = *byte);
+        tag
+    }
+
     async fn append(&mut self, entry: Entry<'_>, durability: Durability) -> Result<Position, JournalError> {
         (*self.world.journal.borrow())?;
         self.world.say(format!("{} {durability:?}", in_words(&entry)));
@@ -147,7 +156,7 @@ impl Decider for World {
         _: &OperationContext,
         approved: &[Fact],
     ) -> Decision {
-        let obligations = Obligations { mask: self.mask.borrow().clone() };
+        let obligations = Obligations { mask: self.mask.borrow().clone(), ..Obligations::default() };
         let verdict = if approved == touched() { &self.verdict_of_approved } else { &self.verdict };
         Decision { obligations, ..undecided(verdict.borrow().clone()) }
     }
@@ -281,6 +290,19 @@ pub(super) fn query(action: Action) -> Operation {
     let resource = Resource::Database { database: "shop".into() };
     let facts = vec![Fact { action, resource }];
     Operation::of_caller(Bytes::from_static(b"select 1"), facts, OperationContext::default())
+}
+
+/// Covers nothing, and shows the recording all of it; refuses to cover anything.
+pub(super) struct Open;
+
+impl Masker for Open {
+    fn mask(&mut self, batch: Batch, duty: &Duty) -> Result<Views, Refusal> {
+        if !duty.mask.is_empty() {
+            return Err(unmaskable());
+        }
+        let excerpt = Excerpt { columns: Vec::new(), data: batch.bytes.clone(), rows: batch.rows };
+        Ok(Views { client: batch.bytes, excerpt })
+    }
 }
 
 /// Admits what is not held.

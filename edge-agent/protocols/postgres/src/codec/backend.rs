@@ -117,6 +117,40 @@ pub(crate) fn column_names(body: &[u8]) -> Result<Vec<String>, Malformed> {
     if rest.is_empty() { Ok(names) } else { Err(Malformed::Body) }
 }
 
+/// What a `RowDescription` says of a column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Field {
+    pub(crate) name: String,
+    /// The table that it is a plain reference to; 0 if it is none.
+    pub(crate) table: u32,
+    /// Number of the attribute there; 0 if it is no such reference, or to the row as a whole.
+    pub(crate) attribute: i16,
+    /// Its type.
+    pub(crate) type_id: u32,
+    /// 0 text, 1 binary.
+    pub(crate) format: u16,
+}
+
+/// The columns in the body of a `RowDescription`; at most what a row may have.
+pub(crate) fn fields(body: &[u8]) -> Result<Vec<Field>, Malformed> {
+    let (count, mut rest) = body.split_first_chunk::<2>().ok_or(Malformed::Body)?;
+    let mut fields = Vec::new();
+    for _ in 0..u16::from_be_bytes(*count) {
+        let (name, after) = split_string(rest)?;
+        let (fixed, after) = after.split_first_chunk::<18>().ok_or(Malformed::Body)?;
+        let [t0, t1, t2, t3, a0, a1, y0, y1, y2, y3, _, _, _, _, _, _, f0, f1] = *fixed;
+        fields.push(Field {
+            name: String::from_utf8_lossy(name).into_owned(),
+            table: u32::from_be_bytes([t0, t1, t2, t3]),
+            attribute: i16::from_be_bytes([a0, a1]),
+            type_id: u32::from_be_bytes([y0, y1, y2, y3]),
+            format: u16::from_be_bytes([f0, f1]),
+        });
+        rest = after;
+    }
+    if rest.is_empty() { Ok(fields) } else { Err(Malformed::Body) }
+}
+
 /// The body of a `DataRow`: its values, `None` for NULL.
 pub(crate) fn values(body: &[u8]) -> Result<Vec<Option<&[u8]>>, Malformed> {
     let (count, mut rest) = body.split_first_chunk::<2>().ok_or(Malformed::Body)?;
@@ -174,6 +208,10 @@ mod tests {
         fn any_bytes_are_answered(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let _ = (header(&bytes), error_fields(&bytes), parameter_status(&bytes));
             let _ = (column_names(&bytes), values(&bytes), Status::of(&bytes));
+            prop_assert_eq!(
+                fields(&bytes).map(|fields| fields.into_iter().map(|field| field.name).collect()),
+                column_names(&bytes)
+            );
         }
     }
 }

@@ -3,7 +3,11 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::format_of;
-use crate::codec::{Malformed, backend, encode};
+use crate::codec::{
+    Malformed,
+    backend::{self, Field},
+    encode,
+};
 
 /// The answer to a `Describe` of a statement.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -54,6 +58,13 @@ impl Description {
     pub(crate) fn columns(&self) -> usize {
         let count = self.row.as_ref().and_then(|row| row.first_chunk::<2>());
         count.map_or(0, |count| usize::from(u16::from_be_bytes(*count)))
+    }
+
+    /// The columns, in these formats.
+    pub(crate) fn fields(&self, formats: &[u16]) -> Vec<Field> {
+        let fields = self.row.as_deref().and_then(|row| backend::fields(row).ok()).unwrap_or_default();
+        let in_format = |(place, field)| Field { format: format_of(formats, place), ..field };
+        fields.into_iter().enumerate().map(in_format).collect()
     }
 
     /// Names of the columns.

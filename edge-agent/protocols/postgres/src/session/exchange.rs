@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use countersign_gate::{Admission, Operation, Permit, Recorded, ports::Ports};
+use countersign_gate::{Admission, Permit, Recorded, ports::Ports};
 use countersign_model::{Binding, Identity, Reason, Refusal};
 use countersign_sql::{Analysis, Sight};
 
@@ -15,7 +15,7 @@ use super::{
     sending::misplaced,
 };
 use crate::{
-    codec::{encode, frontend::Message},
+    codec::{backend::Field, encode, frontend::Message},
     prepared::Statement,
     reply::Broken,
     tracked::changes_session,
@@ -48,6 +48,13 @@ pub(super) struct Execution {
     pub(super) binding: Binding,
 }
 
+impl Execution {
+    /// The columns of its rows, in the formats that they come in.
+    pub(super) fn fields(&self) -> Vec<Field> {
+        self.statement.description.fields(&self.binding.result_formats)
+    }
+}
+
 impl<P: Ports> Driver<'_, P> {
     /// Waits for the next thing to happen and deals with it.
     pub(super) async fn step(&mut self) -> Result<(), Ending> {
@@ -59,6 +66,7 @@ impl<P: Ports> Driver<'_, P> {
         if let Some(reason) = self.stop.is_wanted().await {
             return Err(Ending::Stopped(reason));
         }
+        self.look_for_classes();
         // In a box, so that waiting costs no more than waiting needs.
         Box::pin(self.deal_with(message)).await?;
         if self.client.has_much_queued() { self.write(&[]).await } else { Ok(()) }
@@ -148,16 +156,17 @@ impl<P: Ports> Driver<'_, P> {
                 Err(refusal) => return self.refuse(&read, refusal).await,
             },
         };
-        let sent = Sent::new(&meant, read.execution.is_some());
+        let sent = Sent::new(meant);
         let local = match self.outlook.sight() {
             Sight::Clear if !self.pipeline.is_open() => {
                 transaction::local(&read.analysis, &read.text, self.transaction.place())
             }
             _ => None,
         };
-        let operation = Operation::of_caller(read.text.clone(), meant.facts, self.context(&read));
-        let operation = match &read.execution {
-            Some(execution) => operation.bound_to(execution.binding.clone()),
+        let binding = read.execution.as_ref().map(|execution| &execution.binding);
+        let operation = self.operation(&read, sent.meant.facts.clone(), &sent.meant.tags, binding);
+        let operation = match binding {
+            Some(binding) => operation.bound_to(binding.clone()),
             None => operation,
         };
         let operation = match self.line.identity() {

@@ -67,7 +67,10 @@ impl<P: Ports> Driver<'_, P> {
             self.prepare(&read, &types).await?
         };
         if let Some((description, meant)) = prepared {
-            self.keep_fresh(&read.text, meant);
+            match meant {
+                Some(meant) => self.keep_fresh(&read.text, meant),
+                None => self.fresh = None,
+            }
             // What an EXECUTE in it stands for is looked up again whenever it is run.
             self.prepared.insert(name, Statement { text: read.text, analysis: raw, types, description });
             encode::bare(self.client.queue(), b'1');
@@ -89,7 +92,8 @@ impl<P: Ports> Driver<'_, P> {
             Ok(meant) => meant,
             Err(refusal) => return self.refuse(read, refusal).await.map(|()| None),
         };
-        let operation = Operation::of_caller(read.text.clone(), meant.facts.clone(), self.context(read));
+        let declared = Binding::declared(types);
+        let operation = self.operation(read, meant.facts.clone(), &meant.tags, Some(&declared));
         let permit = match self.admit_part(operation.to_prepare(types)).await {
             Ok(permit) => permit,
             Err(refusal) => return self.turned_down(&refusal, Way::Extended).await.map(|()| None),
@@ -233,8 +237,11 @@ impl<P: Ports> Driver<'_, P> {
             return self.mistaken(Mistake::UnknownPortal, Way::Extended).await;
         }
         let (text, analysis) = (statement.text.clone(), statement.analysis.clone());
-        let read = Read { text: text.clone(), analysis, way: Way::Extended, execution: None };
-        let operation = Operation::of_caller(text, suspended.facts.clone(), self.context(&read));
+        let read = Read { text, analysis, way: Way::Extended, execution: None };
+        let Suspended { facts, tags, .. } = &suspended;
+        let operation = self.operation(&read, facts.clone(), tags, Some(&binding));
+        let masker =
+            self.masker(&read.analysis, tags).of_rows(statement.description.fields(&binding.result_formats));
         let permit = match self.admit_part(operation.to_fetch(binding)).await {
             Ok(permit) => permit,
             Err(refusal) => return self.turned_down(&refusal, Way::Extended).await,
@@ -247,7 +254,7 @@ impl<P: Ports> Driver<'_, P> {
         };
         let columns = statement.description.column_names();
         let reply = Reply::to_execute(self.limits.max_message, tail, columns).hiding_ready(hides_ready);
-        let relayed = self.relay(in_flight, reply).await?;
+        let relayed = self.relay(in_flight, reply, masker).await?;
         self.ignoring = hides_ready && relayed.failed();
         if !relayed.suspended {
             self.prepared.advance(&name, PortalState::Done);

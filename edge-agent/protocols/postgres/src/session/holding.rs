@@ -178,6 +178,7 @@ impl<P: Ports> Driver<'_, P> {
             search_path: target.search_path.effective(role),
             settings,
             names: meant.names.to_vec(),
+            classes: meant.tags.classes().to_vec(),
             objects,
             in_transaction: self.transaction.status() != Status::Idle,
             preamble: self.transaction.preamble().iter().map(Step::text).collect(),
@@ -197,14 +198,14 @@ impl<P: Ports> Driver<'_, P> {
             Some(refusal) => Err(refusal),
             None => self.look_again(read, identity).await,
         };
-        let again = match again {
+        let (again, meant) = match again {
             Ok(again) => again,
             Err(refusal) => {
                 let refusal = self.session.withdraw(held, refusal).await;
                 return self.turned_down(&refusal, read.way).await;
             }
         };
-        let sent = Sent::of(&again.facts, again.resolution.names.as_slice().into());
+        let sent = Sent::new(meant);
         match self.session.release(held, outcome, again).await {
             Ok(permit) => self.run_approved(permit, read, sent).await,
             Err(refusal) => self.turned_down(&refusal, read.way).await,
@@ -212,12 +213,13 @@ impl<P: Ports> Driver<'_, P> {
     }
 
     /// What the operation means now. A name that is gone is a change like any other.
-    async fn look_again(&mut self, read: &Read, identity: Identity) -> Result<Again, Refusal> {
+    async fn look_again(&mut self, read: &Read, identity: Identity) -> Result<(Again, Meant), Refusal> {
+        self.look_for_classes();
         let settings = self.tracked.known().unwrap_or_default();
         let meant = self.mean(read, identity).await.map_err(changed)?;
         let facts = meant.facts.clone();
-        let resolution = self.resolution(meant, identity, settings).await.map_err(changed)?;
-        Ok(Again { facts, context: self.context(read), resolution })
+        let resolution = self.resolution(meant.clone(), identity, settings).await.map_err(changed)?;
+        Ok((Again { facts, context: self.context(read), resolution }, meant))
     }
 }
 

@@ -14,8 +14,9 @@ use tokio::time::timeout;
 use super::{Driver, ending::Ending, exchange::Read, sending::timed_out};
 use crate::{
     codec::backend::Status,
+    masking::Tags,
     outlook::View,
-    question::Bind,
+    question::{Bind, Meaning},
     transaction::{Place, only_reads},
 };
 
@@ -25,6 +26,8 @@ pub(super) struct Meant {
     pub(super) facts: Vec<Fact>,
     /// Sorted.
     pub(super) names: Rc<[ResolvedName]>,
+    /// What of it is tagged.
+    pub(super) tags: Rc<Tags>,
     pub(super) objects: Vec<TouchedObject>,
     /// When the catalog was asked.
     asked_at: Instant,
@@ -47,19 +50,13 @@ pub(super) struct Sent {
     /// Why names may mean something else after it than the catalog says.
     pub(super) clouds: Clouds,
     pub(super) only_reads: bool,
-    /// What its names mean.
-    pub(super) names: Rc<[ResolvedName]>,
-    /// Of an execution, what it means.
-    pub(super) meant: Option<Meant>,
+    /// What it means.
+    pub(super) meant: Meant,
 }
 
 impl Sent {
-    pub(super) fn new(meant: &Meant, is_kept: bool) -> Self {
-        Self { meant: is_kept.then(|| meant.clone()), ..Self::of(&meant.facts, meant.names.clone()) }
-    }
-
-    pub(super) fn of(facts: &[Fact], names: Rc<[ResolvedName]>) -> Self {
-        Self { clouds: clouds(facts), only_reads: only_reads(facts), names, meant: None }
+    pub(super) fn new(meant: Meant) -> Self {
+        Self { clouds: clouds(&meant.facts), only_reads: only_reads(&meant.facts), meant }
     }
 }
 
@@ -74,15 +71,24 @@ impl<P: Ports> Driver<'_, P> {
         let login = || View { role: role.to_owned(), path: self.target.search_path.effective(role) };
         let view = if is_here { self.outlook.view().cloned() } else { None }.unwrap_or_else(login);
         let inquiry = Inquiry::of(&read.analysis, &self.target.database, sight)?.on_path(&view.path);
-        let (mut names, asked_at) = (Vec::new(), Instant::now());
+        let (mut names, mut tags, asked_at) = (Vec::new(), Vec::new(), Instant::now());
+        let classes = self.classes.clone();
         if !inquiry.is_empty() {
-            let bind = Bind::meanings(&view.role, &view.path, inquiry.names());
-            names = self.catalog.meanings(&mut self.session, &self.target, &bind, self.limits).await?;
+            let bind = Bind::meanings(&view.role, &view.path, inquiry.names()).and_tags(&classes);
+            let found = self.catalog.meanings(&mut self.session, &self.target, &bind, self.limits).await?;
+            for meaning in found {
+                match meaning {
+                    Meaning::Name(name) => names.push(name),
+                    Meaning::Tag(row) => tags.push(row),
+                }
+            }
             names.sort();
         }
-        let facts = inquiry.facts(&names)?;
+        let mut facts = inquiry.facts(&names)?;
+        let tags = Tags::new(tags, &classes, &facts);
+        facts.extend(tags.classes().iter().map(|class| Fact::unmask(class.clone())));
         let objects = inquiry.objects(&names);
-        Ok(Meant { facts, names: names.into(), objects, asked_at })
+        Ok(Meant { facts, names: names.into(), tags: Rc::new(tags), objects, asked_at })
     }
 
     /// Asks the target what names mean in the session now, if that may have changed and can be told.
@@ -121,9 +127,8 @@ impl<P: Ports> Driver<'_, P> {
     }
 
     /// Nothing that the text touches can change before the client's next message has been read.
-    pub(super) fn keep_fresh(&mut self, text: &Bytes, meant: Option<Meant>) {
-        let (text, line) = (text.clone(), self.line.serial());
-        self.fresh = meant.map(|meant| Fresh { text, line, meant });
+    pub(super) fn keep_fresh(&mut self, text: &Bytes, meant: Meant) {
+        self.fresh = Some(Fresh { text: text.clone(), line: self.line.serial(), meant });
     }
 
     /// What policy sees as context.

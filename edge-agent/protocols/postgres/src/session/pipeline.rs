@@ -59,7 +59,8 @@ impl<P: Ports> Driver<'_, P> {
                 return Err(Ending::Refused(misplaced()));
             }
         };
-        let relayed = self.relay(in_flight, Reply::to_sync(self.limits.max_message)).await?;
+        let (reply, masker) = (Reply::to_sync(self.limits.max_message), self.masker_of_words());
+        let relayed = self.relay(in_flight, reply, masker).await?;
         self.pipeline_ended(if relayed.failed() { Left::RolledBack } else { Left::Committed }).await;
         Ok(())
     }

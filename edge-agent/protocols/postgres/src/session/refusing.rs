@@ -37,7 +37,8 @@ impl<P: Ports> Driver<'_, P> {
         way: Way,
     ) -> Result<(), Ending> {
         // Whether it was recorded or not, nothing runs; the client hears the graver of the two.
-        let refusal = match self.session.refuse(text, binding, refusal).await {
+        let shown = self.show_unread(&text, binding.as_ref());
+        let refusal = match self.session.refuse(text, shown, refusal).await {
             Ok(refusal) | Err(refusal) => refusal,
         };
         self.answer(&refusal, words.as_deref()).await?;

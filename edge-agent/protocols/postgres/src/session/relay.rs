@@ -3,14 +3,16 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use countersign_gate::{Batch, Completion, InFlight, ports::Ports};
+use countersign_gate::{Batch, Completion, InFlight, OperationKind, ports::Ports};
 use countersign_model::Refusal;
+use countersign_runtime::{Failpoint, failpoint};
 use tokio::time::timeout;
 
 use super::{Driver, cancelling::Cancelling, ending::Ending};
 use crate::{
     codec::backend::Status,
     line::LineError,
+    masking::ReplyMasker,
     reply::{Broken, Reply, Taken},
 };
 
@@ -42,21 +44,34 @@ enum Sink<'a> {
     Kept(&'a mut BytesMut),
 }
 
+/// What a batch passes on its way back.
+struct Back<'a, 's> {
+    reply: &'a mut Reply,
+    masker: &'a mut ReplyMasker,
+    sink: &'a mut Sink<'s>,
+}
+
 impl<P: Ports> Driver<'_, P> {
     /// Writes the operation that was queued and relays its reply to the end. Whatever else happens, the operation's
     /// outcome is recorded: as what it was, or as unknown.
-    pub(super) async fn relay(&mut self, in_flight: InFlight, reply: Reply) -> Result<Relayed, Ending> {
-        self.pass_on(in_flight, reply, Sink::Client).await
+    pub(super) async fn relay(
+        &mut self,
+        in_flight: InFlight,
+        reply: Reply,
+        masker: ReplyMasker,
+    ) -> Result<Relayed, Ending> {
+        self.pass_on(in_flight, reply, masker, Sink::Client).await
     }
 
-    /// The same for a reply that is not for the client.
+    /// The same for a reply that is not for the client, and has no rows.
     pub(super) async fn keep(
         &mut self,
         in_flight: InFlight,
         reply: Reply,
     ) -> Result<(Relayed, BytesMut), Ending> {
         let mut kept = BytesMut::new();
-        let relayed = self.pass_on(in_flight, reply, Sink::Kept(&mut kept)).await?;
+        let masker = self.masker_of_words();
+        let relayed = self.pass_on(in_flight, reply, masker, Sink::Kept(&mut kept)).await?;
         Ok((relayed, kept))
     }
 
@@ -64,10 +79,12 @@ impl<P: Ports> Driver<'_, P> {
         &mut self,
         mut in_flight: InFlight,
         mut reply: Reply,
+        mut masker: ReplyMasker,
         mut sink: Sink<'_>,
     ) -> Result<Relayed, Ending> {
         let mut cancelling = Cancelling::default();
-        let last = match self.until_last(&mut in_flight, &mut reply, &mut sink, &mut cancelling).await {
+        let way = Back { reply: &mut reply, masker: &mut masker, sink: &mut sink };
+        let last = match self.until_last(&mut in_flight, way, &mut cancelling).await {
             Ok(last) => last,
             Err(ending) => {
                 self.stop_target().await;
@@ -76,9 +93,20 @@ impl<P: Ports> Driver<'_, P> {
             }
         };
         let status = last.status();
-        let batch = in_flight.mask(Batch::new(last.bytes, last.rows)).map_err(sent_and_refused)?;
+        let executed = in_flight.kind() == OperationKind::Query;
+        crash(executed, Failpoint::AnswerReceived);
+        let masked = in_flight.mask(Batch::new(last.bytes, last.rows), &mut masker);
+        let batch = match masked {
+            Ok(batch) => batch,
+            Err(refusal) => {
+                self.session.abandon(in_flight).await.map_err(sent_and_refused)?;
+                return Err(sent_and_refused(refusal));
+            }
+        };
+        masker.cover_names(&mut reply.completion.columns);
         let finished = self.session.finish(in_flight, batch, &reply.completion).await;
         let recorded = finished.map_err(sent_and_refused)?;
+        crash(executed, Failpoint::OutcomeRecorded);
         self.put(recorded.into_bytes(), &mut sink).await?;
         if !cancelling.may_begin() {
             cancelling.done().await;
@@ -93,15 +121,16 @@ impl<P: Ports> Driver<'_, P> {
     async fn until_last(
         &mut self,
         in_flight: &mut InFlight,
-        reply: &mut Reply,
-        sink: &mut Sink<'_>,
+        way: Back<'_, '_>,
         cancelling: &mut Cancelling,
     ) -> Result<Taken, Ending> {
+        let Back { reply, masker, sink } = way;
         tokio::select! {
             biased;
             reason = self.stop.expired() => return Err(Ending::Stopped(reason)),
             written = self.line.flush() => written.map_err(|error| Ending::Unanswered(error.into()))?,
         }
+        crash(in_flight.kind() == OperationKind::Query, Failpoint::OperationSent);
         loop {
             while let Some(taken) =
                 self.line.take(reply).map_err(|broken| Ending::Unanswered(broken.into()))?
@@ -109,7 +138,8 @@ impl<P: Ports> Driver<'_, P> {
                 if taken.end.is_some() {
                     return Ok(taken);
                 }
-                let batch = in_flight.mask(Batch::new(taken.bytes, taken.rows)).map_err(Ending::Refused)?;
+                let batch = in_flight.mask(Batch::new(taken.bytes, taken.rows), masker);
+                let batch = batch.map_err(Ending::Refused)?;
                 let recorded = self.session.reply(in_flight, batch).await.map_err(Ending::Refused)?;
                 self.put(recorded.into_bytes(), sink).await?;
             }
@@ -171,6 +201,13 @@ impl<P: Ports> Driver<'_, P> {
             written = self.client.write(messages) => written.map_err(|_| Ending::Left),
             reason = self.stop.expired() => Err(Ending::Deaf(reason)),
         }
+    }
+}
+
+/// Tests want to see it in the middle of what may have changed something, and not while it prepares or fetches.
+fn crash(here: bool, at: Failpoint) {
+    if here {
+        failpoint(at);
     }
 }
 

@@ -87,7 +87,12 @@ impl<P: Ports> Driver<'_, P> {
                 return Err(Ending::Refused(misplaced()));
             }
         };
-        let relayed = self.relay(in_flight, reply.hiding_ready(hides_ready)).await?;
+        let masker = self.masker(&read.analysis, &sent.meant.tags);
+        let masker = match &read.execution {
+            Some(execution) => masker.of_rows(execution.fields()),
+            None => masker,
+        };
+        let relayed = self.relay(in_flight, reply.hiding_ready(hides_ready), masker).await?;
         self.ignoring = hides_ready && relayed.failed();
         if let Some(execution) = &read.execution {
             self.note_portal(execution, &relayed, &sent, portal, approved);
@@ -132,11 +137,11 @@ impl<P: Ports> Driver<'_, P> {
         let compared = |description: &Description| {
             if description == told { PreparedHere::AsDescribed } else { PreparedHere::Otherwise }
         };
-        if let Some(description) = self.line.described(permit, &sent.names) {
+        if let Some(description) = self.line.described(permit, &sent.meant.names) {
             return Ok(compared(description));
         }
         let tail = if self.pipeline.is_open() { Tail::Flush } else { Tail::Sync };
-        let preparing = self.line.prepare_for(permit, &sent.names, tail, self.limits.max_message);
+        let preparing = self.line.prepare_for(permit, &sent.meant.names, tail, self.limits.max_message);
         match timeout(self.limits.catalog, preparing).await {
             Ok(Ok(Some(description))) => Ok(compared(&description)),
             Ok(Ok(None)) => {
@@ -164,7 +169,8 @@ impl<P: Ports> Driver<'_, P> {
             Some(name) if relayed.suspended => PortalState::Suspended(Suspended {
                 name,
                 line: self.line.serial(),
-                facts: sent.meant.as_ref().map(|meant| meant.facts.clone()).unwrap_or_default(),
+                facts: sent.meant.facts.clone(),
+                tags: sent.meant.tags.clone(),
                 approved,
             }),
             Some(name) => {
@@ -190,14 +196,16 @@ impl<P: Ports> Driver<'_, P> {
             self.line.close_statements();
         }
         if !relayed.failed() {
-            self.note_prepared(&read.analysis, &sent.names);
+            self.note_prepared(&read.analysis, &sent.meant.names);
         }
         let Some(status) = self.status_after(relayed).await? else {
             self.pipeline.goes_on(sent.only_reads);
             if place == Place::Standing {
                 self.tracked.after(&read.analysis, true, Left::Open);
             }
-            self.keep_fresh(&read.text, sent.meant);
+            if read.execution.is_some() {
+                self.keep_fresh(&read.text, sent.meant);
+            }
             return Ok(());
         };
         self.pipeline = Pipeline::default();
@@ -212,7 +220,7 @@ impl<P: Ports> Driver<'_, P> {
             if place == Place::Approved {
                 self.return_to_standing().await;
             }
-        } else if status == Status::Transaction {
+        } else if status == Status::Transaction && read.execution.is_some() {
             self.keep_fresh(&read.text, sent.meant);
         }
         Ok(())

@@ -98,11 +98,26 @@ fn operation(value: &Value) -> Operation {
 #[test]
 fn every_vector_has_the_digest_that_it_says() {
     let vectors = vectors();
-    assert!(vectors.len() >= 12);
+    assert!(vectors.len() >= 40);
     for vector in &vectors {
         let digest = operation(&vector["operation"]).digest();
         let hex: String = digest.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, text(&vector["sha256"]), "{}", vector["name"]);
+    }
+}
+
+/// As [`OperationToSign::query`] puts it together.
+#[test]
+fn classes_are_those_of_the_pairs_where_pairs_say_so() {
+    let vectors = vectors();
+    let with_classes = vectors.iter().map(|vector| operation(&vector["operation"]));
+    let with_classes: Vec<_> = with_classes
+        .filter(|operation| operation.pairs.iter().any(|pair| pair.unmasked().is_some()))
+        .collect();
+    assert!(with_classes.len() >= 5);
+    for operation in with_classes {
+        assert_eq!(operation.unmask, unmasked(&operation.pairs));
+        assert!(operation.pairs.is_sorted());
     }
 }
 

@@ -70,6 +70,30 @@ fn the_card_has_everything_in_its_order() {
     );
 }
 
+#[test]
+fn the_card_says_what_would_be_unmasked_and_who_says_so() {
+    let mut approval = fixture::approval();
+    assert!(!printed(&approval).contains("unmasks"));
+    approval.unmasks = vec!["card".into(), "email".into()];
+    approval.held = vec![
+        v1::RecordedFact { action: "unmask".into(), resource: "DataClass card".into() },
+        v1::RecordedFact { action: "unmask".into(), resource: "DataClass email".into() },
+    ];
+    let text = printed(&approval);
+    let lines: Vec<&str> = text.lines().collect();
+    let at = lines.iter().position(|line| *line == "unmasks      card, email").expect("a line");
+    assert_eq!(
+        lines[at + 1..at + 3],
+        ["held         unmask  DataClass card", "held         unmask  DataClass email"]
+    );
+    let attested =
+        text.split_once("attested by").expect("a line").1.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(attested.ends_with("transaction, unmasks (which classes it touches)"), "{text}");
+    // What is left of it once it is final still says so.
+    approval.card = None;
+    assert!(printed(&approval).contains("unmasks      card, email"));
+}
+
 /// The statement as its block has it, put together again.
 fn shown(text: &str) -> String {
     let mut lines: Vec<String> = Vec::new();
@@ -120,6 +144,7 @@ fn what_surrounds_the_statement_cannot_forge_either() {
     card.attested_by.clone_from(&hostile);
     approval.votes = vec![Vote { name: hostile.clone(), reason: hostile.clone(), ..Vote::default() }];
     approval.held = vec![v1::RecordedFact { action: hostile.clone(), resource: hostile.clone() }];
+    approval.unmasks = vec![hostile.clone()];
     approval.requirements = vec![v1::Requirement { group: hostile, quorum: 1, given: 0 }];
     let text = printed(&approval);
     assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text}");

@@ -2,37 +2,61 @@
 
 use std::borrow::Cow;
 
-use countersign_model::{Binding, Durability, Identity};
-use countersign_recording::{Entry, Frame, Payload, RecordedFact};
+use countersign_model::{Durability, Identity};
+use countersign_recording::{
+    Entry, Frame, Payload, RecordedBinding, RecordedFact, RecordedRows, SealedFrame,
+};
 use countersign_wire::{to_timestamp, v1};
 use serde_json::{Map, Value, json};
 
+use super::rows::{Columns, columns_to_json};
 use crate::{escape::hex, failure::Failure, proto_json::to_json};
 
 /// A frame as an object: its header, then what its entry says, under the names of `recording.proto`. `payload` is
 /// text; bytes that are no UTF-8 become U+FFFD, and `payloadHex` then has them all. `binding` is the message of that
-/// name: its values are base64.
-pub(super) fn frame(frame: &Frame) -> Result<Value, Failure> {
-    let mut object = Map::new();
-    object.insert("sequence".into(), frame.sequence.into());
-    object.insert("kind".into(), frame.entry.kind().as_str().into());
-    object.insert("at".into(), to_timestamp(frame.at).to_string().into());
-    object.insert("durability".into(), durability_word(frame.durability).into());
-    insert_some(&mut object, "operationId", frame.entry.operation());
-    insert_some(&mut object, "approvalId", frame.entry.approval());
-    insert_some(&mut object, "outcome", frame.entry.outcome().map(|outcome| outcome.as_str()));
-    let Value::Object(said) = entry(&frame.entry)? else { return Ok(Value::Object(object)) };
+/// name: its values are base64. `rows` are lists of values in the order of the `columns` that were named last.
+pub(super) fn frame(frame: &Frame, columns: &Columns) -> Result<Value, Failure> {
+    let entry = &frame.entry;
+    let mut object = header(&SealedFrame {
+        sequence: frame.sequence,
+        at: frame.at,
+        durability: frame.durability,
+        kind: entry.kind(),
+        operation: entry.operation(),
+        approval: entry.approval(),
+        outcome: entry.outcome(),
+    });
+    let Value::Object(said) = self::entry(entry, columns)? else { return Ok(Value::Object(object)) };
     object.extend(said);
     Ok(Value::Object(object))
 }
 
-fn entry(entry: &Entry) -> Result<Value, Failure> {
+/// A frame that cannot be opened: its header, and `sealed`.
+pub(super) fn sealed_frame(frame: &SealedFrame) -> Value {
+    let mut object = header(frame);
+    object.insert("sealed".into(), true.into());
+    Value::Object(object)
+}
+
+fn header(frame: &SealedFrame) -> Map<String, Value> {
+    let mut object = Map::new();
+    object.insert("sequence".into(), frame.sequence.into());
+    object.insert("kind".into(), frame.kind.as_str().into());
+    object.insert("at".into(), to_timestamp(frame.at).to_string().into());
+    object.insert("durability".into(), durability_word(frame.durability).into());
+    insert_some(&mut object, "operationId", frame.operation);
+    insert_some(&mut object, "approvalId", frame.approval);
+    insert_some(&mut object, "outcome", frame.outcome.map(|outcome| outcome.as_str()));
+    object
+}
+
+fn entry(entry: &Entry, columns: &Columns) -> Result<Value, Failure> {
     Ok(match entry {
         Entry::Open(open) => {
             json!({"session": to_json(&open.session)?, "policyRevision": open.policy_revision})
         }
         Entry::Intent(intent) => operation(
-            &intent.payload,
+            (&intent.payload, intent.payload_hmac, intent.payload_masked),
             intent.binding.as_ref(),
             json!({
                 "protocol": intent.protocol,
@@ -45,7 +69,7 @@ fn entry(entry: &Entry) -> Result<Value, Failure> {
             }),
         )?,
         Entry::Hold(hold) => operation(
-            &hold.payload,
+            (&hold.payload, hold.payload_hmac, hold.payload_masked),
             hold.binding.as_ref(),
             json!({
                 "protocol": hold.protocol,
@@ -58,7 +82,7 @@ fn entry(entry: &Entry) -> Result<Value, Failure> {
             }),
         )?,
         Entry::Refusal(refusal) => operation(
-            &refusal.payload,
+            (&refusal.payload, refusal.payload_hmac, refusal.payload_masked),
             refusal.binding.as_ref(),
             json!({
                 "protocol": refusal.protocol,
@@ -69,36 +93,56 @@ fn entry(entry: &Entry) -> Result<Value, Failure> {
                 "reason": refusal.reason,
             }),
         )?,
-        Entry::Reply(reply) => {
-            json!({"rows": reply.rows, "bytes": reply.bytes, "sha256": hex(&reply.sha256)})
-        }
-        Entry::Outcome(outcome) => json!({
-            "tags": outcome.tags,
-            "errorCode": outcome.error_code,
-            "replyRows": outcome.reply_rows,
-            "replyBytes": outcome.reply_bytes,
-            "replySha256": outcome.reply_sha256.map(|hash| hex(&hash)),
-            "columns": outcome.columns,
-        }),
+        Entry::Reply(reply) => with_rows(
+            json!({"rowCount": reply.rows, "bytes": reply.bytes, "hmac": hex(&reply.hmac)}),
+            &reply.recorded,
+            columns,
+        ),
+        Entry::Outcome(outcome) => with_rows(
+            json!({
+                "tags": outcome.tags,
+                "errorCode": outcome.error_code,
+                "replyRows": outcome.reply_rows,
+                "replyBytes": outcome.reply_bytes,
+                "replyHmac": outcome.reply_hmac.map(|hash| hex(&hash)),
+            }),
+            &outcome.recorded,
+            columns,
+        ),
         Entry::Close(close) => {
             json!({"reason": close.reason, "operations": close.operations, "refusals": close.refusals})
         }
     })
 }
 
-/// What an entry says of an operation, with what was asked for.
-fn operation(payload: &Payload, binding: Option<&Binding>, mut said: Value) -> Result<Value, Failure> {
+/// What an entry says of an operation, with what was asked for, its HMAC, and whether values in it are masked.
+fn operation(
+    (payload, hmac, masked): (&Payload, Option<[u8; 32]>, bool),
+    binding: Option<&RecordedBinding>,
+    mut said: Value,
+) -> Result<Value, Failure> {
     if let Value::Object(object) = &mut said {
         let text = text(payload);
         if text.as_bytes() != payload.0.as_slice() {
             object.insert("payloadHex".into(), hex(&payload.0).into());
         }
         object.insert("payload".into(), text.into());
+        object.insert("payloadMasked".into(), masked.into());
+        insert_some(object, "payloadHmac", hmac.map(|hash| hex(&hash)));
         if let Some(binding) = binding {
             object.insert("binding".into(), to_json(&v1::Binding::from(binding))?);
         }
     }
     Ok(said)
+}
+
+fn with_rows(mut said: Value, recorded: &RecordedRows, columns: &Columns) -> Value {
+    if let Value::Object(object) = &mut said {
+        object.insert("columns".into(), columns_to_json(&recorded.columns));
+        object.insert("rows".into(), columns.to_json(recorded));
+        object.insert("rowsRecorded".into(), recorded.count.into());
+    }
+    said
 }
 
 fn text(payload: &Payload) -> Cow<'_, str> {

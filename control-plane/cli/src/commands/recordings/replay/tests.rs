@@ -69,6 +69,74 @@ fn what_cannot_be_read_is_a_failure_and_the_rest_is_printed() {
 }
 
 #[test]
+fn rows_are_read_by_their_columns_and_nothing_passes_for_what_is_masked() {
+    let (exit, text) = replayed(&fixture::masked(), Format::Table);
+    assert_eq!(exit, Exit::Done);
+    assert_eq!(
+        without_ids(&text).get(1..10).expect("lines"),
+        [
+            "2023-11-14T22:13:20Z  op_…  query  allowed by shop/read as standing",
+            "    | SELECT id, email FROM customers WHERE name = [text]",
+            "    (values in it are masked)",
+            "    parameter  $1, type text, MASKED as [email]",
+            "    touches  postgres:select  Table shop.public.orders",
+            "    row  id=7  email=[email]  \"a \"\"b\"\"\"=hex:'00ff'",
+            "    row  id=8  email=NULL  \"a \"\"b\"\"\"=hex:''",
+            "    row  id=hex:'09'  email='NULL'  \"a \"\"b\"\"\"=NULL  $4='it''s\\n\\u{1b}[2J'",
+            "    outcome  done, 4 rows (3 recorded), 99 bytes",
+        ]
+    );
+    let (_, text) = replayed(&fixture::masked(), Format::Json);
+    let frames: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let (intent, reply, outcome) = (&frames[1], &frames[2], &frames[3]);
+    assert_eq!((&intent["payloadMasked"], &intent["payloadHmac"]), (&true.into(), &hex(&[6; 32]).into()));
+    let masked = serde_json::json!({"parameters": [{"resolvedType": 25, "masked": "[email]"}]});
+    assert_eq!(intent["binding"], masked);
+    assert_eq!((&reply["rowCount"], &reply["hmac"]), (&2.into(), &hex(&[3; 32]).into()));
+    let columns = serde_json::json!([
+        {"name": "id", "typeOid": 23, "format": 1, "masked": null},
+        {"name": "email", "typeOid": 25, "format": 0, "masked": "[email]"},
+        {"name": "a \"b\"", "typeOid": 17, "format": 1, "masked": null},
+    ]);
+    assert_eq!(reply["columns"], columns);
+    let rows = serde_json::json!([["7", "[email]", {"hex": "00ff"}], ["8", null, {"hex": ""}]]);
+    assert_eq!((&reply["rows"], &reply["rowsRecorded"]), (&rows, &2.into()));
+    let rows = serde_json::json!([[{"hex": "09"}, "NULL", null, "it's\n\u{1b}[2J"]]);
+    assert_eq!((&outcome["rows"], &outcome["replyHmac"]), (&rows, &hex(&[5; 32]).into()));
+}
+
+#[test]
+fn without_keys_headers_are_shown_and_with_wrong_ones_nothing_is_believed() {
+    let directory = tempfile::tempdir().expect("a directory");
+    fixture::held().write(directory.path()).expect("exported");
+    std::fs::remove_file(directory.path().join("content-keys")).expect("removed");
+    let keyless = Copy::read(directory.path()).expect("read");
+    assert!(verify::is_whole(&keyless), "which needs no key");
+    let (exit, text) = replayed(&keyless, Format::Table);
+    assert_eq!(exit, Exit::Done);
+    assert_eq!(
+        without_ids(&text),
+        [
+            "2023-11-14T22:13:20Z  open  (sealed)",
+            "2023-11-14T22:13:20Z  op_…  hold with ap_…  (sealed)",
+            "2023-11-14T22:13:20Z  op_…  intent with ap_…  (sealed)",
+            "2023-11-14T22:13:20Z  op_…  outcome done with ap_…  (sealed)",
+            "2023-11-14T22:13:20Z  close  (sealed)",
+        ]
+    );
+    let (exit, text) = replayed(&keyless, Format::Json);
+    assert_eq!(exit, Exit::Done);
+    let frames: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert!(frames.iter().all(|frame| frame["sealed"] == true && frame.get("payload").is_none()));
+    assert_eq!((&frames[3]["kind"], &frames[3]["outcome"]), (&"outcome".into(), &"done".into()));
+
+    let wrong = format!("00000000 {}\n", "ab".repeat(32));
+    std::fs::write(directory.path().join("content-keys"), wrong).expect("written");
+    let (exit, text) = replayed(&Copy::read(directory.path()).expect("read"), Format::Table);
+    assert_eq!((exit, text.as_str()), (Exit::Failed, ""));
+}
+
+#[test]
 fn what_was_held_says_for_whom_and_what_went_before_it() {
     let (_, text) = replayed(&fixture::held(), Format::Table);
     assert_eq!(

@@ -273,6 +273,10 @@ pub(super) struct FakeJournal {
 }
 
 impl Journal for FakeJournal {
+    fn tag(&self, parts: &[&[u8]]) -> [u8; 32] {
+        [parts.len() as u8; 32]
+    }
+
     async fn append(&mut self, entry: Entry<'_>, _: Durability) -> Result<Position, JournalError> {
         self.timeline.add(shown(&entry));
         self.sequence += 1;
@@ -283,21 +287,21 @@ impl Journal for FakeJournal {
 fn shown(entry: &Entry<'_>) -> String {
     let text = |payload: &[u8]| String::from_utf8_lossy(payload).into_owned();
     match entry {
-        Entry::Intent { kind, identity, payload, binding, facts, preamble, .. }
+        Entry::Intent { kind, identity, shown, facts, preamble, .. }
             if matches!(kind.as_str(), "query" | "prepare" | "fetch") =>
         {
             let mut actions: Vec<_> = facts.iter().map(|fact| fact.action.as_str()).collect();
             actions.dedup();
             let steps: String = preamble.iter().map(|step| step.text() + "; ").collect();
-            let (kind, identity, payload) = (kind.as_str(), identity.as_str(), text(payload));
-            let with = binding.filter(|_| kind == "query").map(bound).unwrap_or_default();
+            let (kind, identity, payload) = (kind.as_str(), identity.as_str(), text(shown.payload()));
+            let with = shown.binding().filter(|_| kind == "query").map(bound).unwrap_or_default();
             format!("intent {kind} {identity}: {steps}{payload} [{}]{with}", actions.join(" "))
         }
-        Entry::Hold { payload, binding, .. } => {
-            format!("hold {}{}", text(payload), binding.map(bound).unwrap_or_default())
+        Entry::Hold { shown, .. } => {
+            format!("hold {}{}", text(shown.payload()), shown.binding().map(bound).unwrap_or_default())
         }
         Entry::Intent { kind, identity, .. } => format!("intent {} {}", kind.as_str(), identity.as_str()),
-        Entry::Refusal { payload, reason, .. } => format!("refusal {reason:?}: {}", text(payload)),
+        Entry::Refusal { shown, reason, .. } => format!("refusal {reason:?}: {}", text(shown.payload())),
         Entry::Reply { rows, .. } => format!("reply rows={rows}"),
         Entry::Outcome { outcome, completion, rows, .. } => {
             format!("outcome {outcome:?} tags={:?} rows={rows}", completion.tags)

@@ -138,6 +138,7 @@ pub(super) async fn start(script: Script, timeline: Timeline) -> Arc<PostgresTar
             approved: Some(LoginRole::One("boss".into())),
         },
         approved_on: script.approved_on,
+        classes: Arc::default(),
     })
 }
 

@@ -1,0 +1,121 @@
+//! What was not tagged when a session began, and what is called otherwise than when it was tagged.
+
+use serde_json::json;
+
+use super::{MARK, SOON, VEIL, has_nothing_of_it, row, tag};
+use crate::{
+    stack::{shared, wait_until},
+    wire::{Answer, Wire},
+};
+
+#[test]
+fn a_tag_counts_in_open_sessions_from_the_next_operation_on() {
+    let mut session = VEIL.session();
+    let mut transaction = VEIL.session();
+    assert!(session.query("PREPARE by_sql AS SELECT mail FROM veil_late WHERE id = 1").errors.is_empty());
+    session.put(&[
+        json!(["parse", "by_name", "SELECT mail FROM veil_late WHERE id = $1::int"]),
+        json!(["describe", "S", "by_name"]),
+        json!(["bind", "", "by_name", ["1"]]),
+        json!(["execute", "", 0]),
+        json!(["sync"]),
+    ]);
+    let plain = Some("Zq7late1".to_owned());
+    assert_eq!(session.finish().rows, [[plain.clone()]]);
+    assert_eq!(session.value("EXECUTE by_sql"), plain);
+    transaction.query("BEGIN");
+    transaction.put(&[
+        json!(["parse", "", "SELECT id, mail, nick FROM veil_late ORDER BY id"]),
+        json!(["bind", "portal", "", []]),
+        json!(["execute", "portal", 2]),
+        json!(["flush"]),
+    ]);
+    let kinds: Vec<_> = (0..5).map(|_| transaction.next()).map(|message| message["kind"].clone()).collect();
+    assert_eq!(kinds, ["parsed", "bound", "row", "row", "suspended"]);
+
+    tag("veil", "late", ["veil_late.mail".to_owned()]);
+    wait_until("the tag to act", SOON, || {
+        let seen = VEIL.session().query("SELECT mail FROM veil_late LIMIT 1");
+        (row(&seen.rows[0]) == "[late]").then_some(())
+    });
+
+    let masked = Some("[late]".to_owned());
+    assert_eq!(session.value("EXECUTE by_sql"), masked);
+    session.put(&[json!(["bind", "", "by_name", ["1"]]), json!(["execute", "", 0]), json!(["sync"])]);
+    assert_eq!(session.finish().rows, [[masked.clone()]]);
+    assert_eq!(session.value("SELECT mail FROM veil_late WHERE id = 1"), masked);
+    transaction.put(&[json!(["execute", "portal", 0]), json!(["sync"])]);
+    let rest: Vec<String> = transaction.finish().rows.iter().map(|cells| row(cells)).collect();
+    has_nothing_of_it("the rest of a portal", &format!("{rest:?}"));
+    assert_eq!((rest.len(), rest[0].as_str()), (7, "3 | [late] | late3"));
+}
+
+#[test]
+fn a_renamed_column_is_masked_with_its_whole_relation() {
+    let mut session = VEIL.session();
+    session.put(&[json!(["parse", "s", "SELECT nick FROM veil_renamed"]), json!(["sync"])]);
+    assert!(session.finish().errors.is_empty());
+    let whole = "SELECT * FROM veil_renamed";
+    assert_eq!(row(&session.query(whole).rows[0]), "1 | [contact] | ada");
+    for change in [
+        "ALTER TABLE veil_renamed RENAME mail TO post",
+        "ALTER TABLE veil_renamed ADD COLUMN more text DEFAULT 'Zq7'",
+        "ALTER TABLE veil_renamed DROP COLUMN more",
+    ] {
+        shared().owner(change);
+        for sql in [
+            whole,
+            "SELECT post FROM veil_renamed",
+            "SELECT id, nick FROM veil_renamed",
+            "SELECT * FROM veil_view_of_renamed",
+            "SELECT address FROM veil_view_of_renamed",
+        ] {
+            let answer = session.query(sql);
+            assert!(answer.errors.is_empty(), "{sql}: {answer:?}");
+            let masked = answer.rows.concat().into_iter().flatten().all(|cell| cell == "[contact]");
+            assert!(masked && answer.rows.len() == 1, "after {change}: {sql}: {answer:?}");
+        }
+        session.put(&[json!(["bind", "", "s", []]), json!(["execute", "", 0]), json!(["sync"])]);
+        assert_eq!(session.finish().rows, [[Some("[contact]".to_owned())]], "prepared before {change}");
+        let copy = session.query("INSERT INTO veil_free SELECT 5000, post FROM veil_renamed");
+        assert_eq!(copy.refused().2, "unmaskable", "after {change}");
+    }
+    shared().owner("ALTER TABLE veil_renamed RENAME post TO mail");
+    assert_eq!(row(&session.query(whole).rows[0]), "1 | [contact] | ada", "it is called as it was again");
+}
+
+#[test]
+fn a_tag_holds_for_what_comes_to_be_under_its_name() {
+    let mut session = VEIL.session();
+    tag("veil", "coming", ["veil_coming.mail".to_owned(), "veil_turned.mail".to_owned()]);
+    shared().owner(
+        "CREATE TABLE veil_coming (id integer, mail text) PARTITION BY LIST (id);
+         CREATE TABLE veil_coming_first PARTITION OF veil_coming FOR VALUES IN (1);
+         INSERT INTO veil_coming VALUES (1, 'Zq7coming');
+         CREATE TABLE veil_turned AS SELECT 1 AS id, 'Zq7turned'::text AS mail;
+         GRANT SELECT ON veil_coming, veil_coming_first, veil_turned TO veil_standing",
+    );
+    let seen = |session: &mut Wire, relation: &str| {
+        let sql = format!("SELECT mail FROM {relation}");
+        let Answer { rows, errors, .. } = session.query(&sql);
+        assert!(errors.is_empty(), "{sql}: {errors:?}");
+        format!("{rows:?}")
+    };
+    wait_until("the tags to act", SOON, || {
+        (!seen(&mut VEIL.session(), "veil_coming").contains(MARK)).then_some(())
+    });
+    for relation in ["veil_coming", "veil_coming_first", "veil_turned"] {
+        has_nothing_of_it(relation, &seen(&mut session, relation));
+    }
+    shared().owner(
+        "CREATE TABLE veil_coming_second (mail text, id integer);
+         INSERT INTO veil_coming_second VALUES ('Zq7second', 2);
+         ALTER TABLE veil_coming ATTACH PARTITION veil_coming_second FOR VALUES IN (2);
+         DROP TABLE veil_turned;
+         CREATE VIEW veil_turned AS SELECT 1 AS id, upper('Zq7turned') AS mail;
+         GRANT SELECT ON veil_coming_second, veil_turned TO veil_standing",
+    );
+    for relation in ["veil_coming", "veil_coming_second", "veil_turned"] {
+        has_nothing_of_it(relation, &seen(&mut session, relation));
+    }
+}

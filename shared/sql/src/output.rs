@@ -1,0 +1,35 @@
+//! What the entries of a SELECT's target list are, as far as covering its rows depends on it.
+
+use crate::Output;
+use crate::grammar::{Node, nodes};
+
+/// Those of one SELECT; none if the node is anything else, also if it is a set operation or makes a table.
+pub(crate) fn of(node: Node<'_>) -> Vec<Output> {
+    match node {
+        Node::SelectStmt(select) if select.larg().is_none() && select.into_clause().is_none() => {
+            select.target_list().iter().map(|target| entry(target.val())).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn entry(value: Node<'_>) -> Output {
+    let is_star = |last: Option<Node<'_>>| matches!(last, Some(Node::A_Star(_)));
+    match value {
+        Node::FuncCall(call) if is_count(call) => Output::Count,
+        Node::ColumnRef(column) if is_star(column.fields().iter().next_back()) => Output::Star,
+        Node::A_Indirection(of) if is_star(of.indirection().iter().next_back()) => Output::Star,
+        _ => Output::Other,
+    }
+}
+
+/// `count` of rows or of one argument, as an aggregate: over a window it says something of each row.
+fn is_count(call: &nodes::FuncCall) -> bool {
+    let named = crate::walk::name(call.funcname()).is_ok_and(|name| {
+        name.name == "count"
+            && name.catalog.is_none()
+            && name.schema.is_none_or(|schema| schema == "pg_catalog")
+    });
+    let counts = if call.agg_star { call.args().is_empty() } else { call.args().len() == 1 };
+    named && counts && call.over().is_none() && !call.agg_within_group && !call.func_variadic
+}

@@ -39,7 +39,7 @@ impl<P: Ports> Session<P> {
 
     /// Those whose findings have to be covered. Policy is asked as at the session's Connect, of the class alone: which
     /// operation will meet one cannot be known. A hold covers, since nobody is asked about what is not yet found.
-    pub(crate) fn to_be_detected(&mut self, revision: &Arc<str>) -> Vec<Arc<str>> {
+    pub(crate) fn detected_by(&mut self, revision: &Arc<str>) -> Vec<Arc<str>> {
         if self.detected.classes.is_empty() {
             return Vec::new();
         }

@@ -84,6 +84,8 @@ pub struct Operation {
     pub(crate) shown: Option<Shown>,
     /// Its reply can be masked.
     pub(crate) is_maskable: bool,
+    /// Errors and notices of the target are reduced from it on.
+    pub(crate) is_reticent: bool,
 }
 
 impl Operation {
@@ -102,6 +104,7 @@ impl Operation {
             preamble: Vec::new(),
             shown: None,
             is_maskable: false,
+            is_reticent: false,
         }
     }
 
@@ -123,6 +126,13 @@ impl Operation {
     #[must_use]
     pub fn maskable(mut self, is_maskable: bool) -> Self {
         self.is_maskable = is_maskable;
+        self
+    }
+
+    /// To have errors and notices of the target reduced from now on: they could quote rows that it says nothing of.
+    #[must_use]
+    pub fn reticent(mut self, is_reticent: bool) -> Self {
+        self.is_reticent = is_reticent;
         self
     }
 

@@ -52,7 +52,7 @@ pub enum Admission {
     /// It may be sent.
     Permitted(Recorded<Permit>),
     /// It may be sent once people have approved it.
-    Held(Holdable),
+    Held(Box<Holdable>),
 }
 
 impl<P: Ports> Session<P> {
@@ -87,7 +87,7 @@ impl<P: Ports> Session<P> {
             Ok(Admission::Permitted(permit)) => Ok(permit),
             // A session that waited for people would hold a login open for as long: it is not asked for.
             Ok(Admission::Held(holdable)) => {
-                Err(session.refuse_held(holdable, no_approval_for_connect()).await)
+                Err(session.refuse_held(*holdable, no_approval_for_connect()).await)
             }
             Err(refusal) => Err(refusal),
         };
@@ -124,7 +124,7 @@ impl<P: Ports> Session<P> {
             // Reading what people may approve is not running it: to prepare it is permitted, like what policy allows.
             Verdict::Hold(hold) if operation.kind != OperationKind::Prepare => {
                 let hold = hold.clone();
-                return Ok(Admission::Held(Holdable { operation, decision, hold }));
+                return Ok(Admission::Held(Box::new(Holdable { operation, decision, hold })));
             }
             Verdict::Allow | Verdict::Hold(_) if self.is_without_approval(operation.identity) => {
                 not_approved()
@@ -300,7 +300,7 @@ impl<P: Ports> Session<P> {
         let mask = decision.obligations.mask;
         // What comes late, such as the failure of a deferred constraint, tells of what was touched before.
         self.is_reticent |= !mask.is_empty() || decision.obligations.reduce_text;
-        let detect = self.to_be_detected(&decision.revision);
+        let detect = self.detected_by(&decision.revision);
         Duty { mask, detect, reduce_text: self.is_reticent }
     }
 
@@ -314,6 +314,7 @@ impl<P: Ports> Session<P> {
         let durability = if approval.is_some() { Durability::Fsync } else { operation.durability() };
         let (shown, tag) = (operation.shown(), self.tag_of(&operation));
         let control = operation.is_control().then(|| shown.payload.clone());
+        self.is_reticent |= operation.is_reticent;
         let Operation { id, kind, identity, payload, binding, facts, preamble, .. } = operation;
         let entry = Entry::Intent {
             operation: id,

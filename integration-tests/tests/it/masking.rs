@@ -30,14 +30,14 @@ use crate::{
 };
 
 /// What all values have in them that have to be masked, but for numbers and the like.
-const MARK: &str = "Zq7";
+const MARK: &str = "Quokka";
 /// The numbers among them.
 const NUMBERS: [&str; 2] = ["7310.5", "7311.5"];
 /// How long the edge takes at most to hear of a change.
 const SOON: Duration = Duration::from_secs(20);
 
 /// Tagged columns by class, as `relation.column`.
-const CONTACT: [&str; 8] = [
+const CONTACT: [&str; 12] = [
     "veil_people.mail",
     "veil_parted.mail",
     "veil_split_north.mail",
@@ -46,8 +46,12 @@ const CONTACT: [&str; 8] = [
     "veil_renamed.mail",
     "veil_large.mail",
     "veil_many.mail",
+    "veil_replaced.mail",
+    "veil_shown.name",
+    "veil_branch.code",
+    "veil Odd/\"%'.E-Mail ü, \"%\"",
 ];
-const WAGE: [&str; 1] = ["veil_people.wage"];
+const WAGE: [&str; 2] = ["veil_people.wage", "veil_deferred.mail"];
 /// The columns of `veil_kinds` that are tagged: all but the first.
 const KINDS: &str = "a b c d e f g h m n o p q r s t u v w x y z aa ab ac ad ae af ag ah ai aj";
 

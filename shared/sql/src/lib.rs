@@ -48,7 +48,7 @@ pub use resolve::{
 pub use search_path::{SearchPath, SearchPathError};
 pub use session_state::keeps_session_state;
 pub use setting::{SettingChange, SettingUse};
-pub use statement::{Access, Analysis, Moves, Output, RelationUse, Statement, WrittenColumns};
+pub use statement::{Access, Analysis, Exposure, Moves, Output, RelationUse, Statement, WrittenColumns};
 pub use transaction::{Isolation, TransactionControl, TransactionModes};
 pub use unparsed::UnparsedReason;
 

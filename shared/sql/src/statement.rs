@@ -64,6 +64,8 @@ pub struct Statement {
     pub deallocates: Option<Deallocated>,
     /// What it copies into what it writes.
     pub moves: Moves,
+    /// What decides its rows.
+    pub exposes: Exposure,
     /// Of one plain SELECT what each entry of its target list is; empty where it is something else.
     pub outputs: Vec<Output>,
     /// What it does to the transaction.
@@ -85,6 +87,18 @@ pub enum Moves {
     Columns(Vec<String>),
     /// Whole rows, or what cannot be told.
     Anything,
+}
+
+/// What decides which rows there are, how many, and in which order, beyond plain tests of one column.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Exposure {
+    /// Last names of the columns that are mentioned there, sorted.
+    pub columns: Vec<String>,
+    /// Whole rows are mentioned there, or what cannot be told.
+    pub anything: bool,
+    /// Columns that queries within the statement give other names, or compute: each name with the last names of the
+    /// columns that it is made of, sorted. An empty name stands for one without a name that can be told.
+    pub derived: Vec<(String, Vec<String>)>,
 }
 
 /// What an entry of a target list is.
@@ -157,6 +171,7 @@ impl Statement {
             executes: None,
             deallocates: None,
             moves: Moves::Nothing,
+            exposes: Exposure::default(),
             outputs: Vec::new(),
             transaction: None,
             highest_parameter: 0,

@@ -131,6 +131,10 @@ async fn a_federated_assertion_gets_a_token_of_the_resources_version() {
     let issued = counted["issued"].as_array().unwrap();
     assert_eq!(issued.len(), 2, "what was refused issued nothing: {counted}");
     assert!(issued.iter().all(|token| token["client_id"] == scene.client_id()), "{counted}");
+    let texts = reqwest::get(format!("{}/emulator/exchanged", scene.running.url)).await.unwrap();
+    let texts: Value = texts.json().await.unwrap();
+    assert_eq!(texts["exchanged"].as_array().map(Vec::len), Some(2), "{texts}");
+    assert_eq!(texts["exchanged"][1]["access_token"], token, "in order");
 }
 
 #[tokio::test]

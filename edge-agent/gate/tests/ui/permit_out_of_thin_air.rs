@@ -1,8 +1,8 @@
 //! Only the gate makes a permit.
 
 use bytes::Bytes;
-use countersign_gate::{OperationKind, Permit};
-use countersign_model::{ApprovalId, Identity, Obligations, OperationId};
+use countersign_gate::{Duty, OperationKind, Permit};
+use countersign_model::{ApprovalId, Identity, OperationId};
 
 fn forge() -> Permit {
     Permit {
@@ -12,9 +12,9 @@ fn forge() -> Permit {
         preamble: Vec::new(),
         payload: Bytes::from_static(b"drop table customers"),
         binding: None,
-        is_control: false,
+        control: None,
         approval: Some(ApprovalId::generate()),
-        obligations: Obligations::default(),
+        duty: Duty::default(),
     }
 }
 

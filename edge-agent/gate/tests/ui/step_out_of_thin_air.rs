@@ -4,7 +4,8 @@ use bytes::Bytes;
 use countersign_gate::Step;
 
 fn forge() -> Step {
-    Step(Bytes::from_static(b"drop table customers"))
+    let sent = Bytes::from_static(b"drop table customers");
+    Step { shown: sent.clone(), sent }
 }
 
 fn main() {}

@@ -163,6 +163,9 @@ async fn log_in<P: Ports>(
         ("jit", "off"),
         ("enable_hashjoin", "off"),
         ("enable_mergejoin", "off"),
+        ("enable_seqscan", "off"),
+        // Tables for hashing are made as large as the planner guesses too high, each time anew.
+        ("work_mem", "64kB"),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()));
     let role = target.role(Identity::Metadata, &session.facts().principal);

@@ -8,10 +8,10 @@ mod declarable;
 mod description;
 mod mistake;
 
-use std::{collections::HashMap, rc::Rc};
+use std::{collections::HashMap, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
-use countersign_model::{Binding, Fact, Parameter};
+use countersign_model::{Binding, DataClass, Fact, Parameter};
 use countersign_sql::{Analysis, StatementKind};
 
 use crate::{
@@ -100,6 +100,8 @@ pub(crate) struct Suspended {
     pub(crate) facts: Vec<Fact>,
     /// What of that is tagged.
     pub(crate) tags: Rc<Tags>,
+    /// By what data classes.
+    pub(crate) classes: Arc<[DataClass]>,
     /// People approved it.
     pub(crate) approved: bool,
 }

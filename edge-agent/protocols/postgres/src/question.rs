@@ -205,12 +205,22 @@ fn tag(values: Row<'_>) -> Result<Option<TagRow>, Malformed> {
             name: text(3)?.to_owned(),
             attribute: text(4)?.parse().map_err(|_| Malformed::Body)?,
         },
-        "reached" => TagRow::Reached {
+        "missing" => TagRow::Missing { tag: (number(1)? as usize).checked_sub(1).ok_or(Malformed::Body)? },
+        "attribute" => TagRow::Attribute {
             relation: number(2)?,
-            kind: text(3)?.to_owned(),
-            rule: text(4)?.to_owned(),
-            is_opaque: !text(5)?.is_empty(),
+            name: text(3)?.to_owned(),
+            attribute: text(4)?.parse().map_err(|_| Malformed::Body)?,
         },
+        "reached" => {
+            let mut flags = text(5)?.split_ascii_whitespace();
+            TagRow::Reached {
+                relation: number(2)?,
+                kind: text(3)?.to_owned(),
+                rule: text(4)?.to_owned(),
+                is_opaque: flags.clone().any(|flag| flag == "opaque"),
+                has_attached: flags.any(|flag| flag == "attached"),
+            }
+        }
         _ => return Ok(None),
     };
     Ok(Some(row))

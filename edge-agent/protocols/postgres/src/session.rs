@@ -17,6 +17,7 @@ mod showing;
 mod waiting;
 
 use std::{
+    collections::BTreeSet,
     net::IpAddr,
     rc::Rc,
     sync::Arc,
@@ -300,6 +301,10 @@ struct Driver<'a, P: Ports> {
     targets: &'a dyn TargetDirectory,
     classes: Arc<[DataClass]>,
     look: Rc<Look>,
+    /// The target can be used as it is configured now.
+    is_known: bool,
+    /// Tags whose relations are not there, by their numbers: it was said.
+    missing: BTreeSet<usize>,
     limits: &'a Limits,
     stop: Stop,
     transaction: Transaction<Step>,
@@ -340,6 +345,8 @@ impl<'a, P: Ports> Driver<'a, P> {
             // Taken in before the first operation.
             classes: Arc::default(),
             look: Rc::default(),
+            is_known: true,
+            missing: BTreeSet::new(),
             targets,
             client,
             session,

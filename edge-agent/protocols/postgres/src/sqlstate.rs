@@ -2,7 +2,7 @@
 
 mod conditions;
 
-pub(crate) use conditions::condition;
+pub(crate) use conditions::{condition, is_condition};
 
 use bytes::BytesMut;
 use countersign_model::{Reason, Refusal};

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::Value;
 
-use super::{World, work::Done};
+use super::{World, wait_until_or, work::Done};
 use crate::stack::{text, wait_until};
 
 /// Longest until what was recorded is archived.
@@ -32,6 +32,7 @@ impl Evidence {
     /// Asks target and control plane, once every recording is sealed.
     pub(super) fn gather(world: &World, done: &[Done]) -> Self {
         let recordings = archived(world, done);
+        no_approval_is_left(world);
         let cut_at_work = done.iter().filter(|done| done.edge_died).map(|done| done.user.clone());
         let cut_while_looking = world.looked.iter().filter(|(_, cut)| *cut).map(|(user, _)| user.clone());
         let cut = cut_at_work.chain(cut_while_looking).collect();
@@ -136,6 +137,17 @@ fn rows(world: &World, Done { marker, .. }: &Done) -> u32 {
               + (SELECT count(*) FROM failing_free WHERE note = '{marker}')"
     ));
     rows.parse().expect("a number")
+}
+
+/// What nobody waits for any more does not stay open until its time is over.
+fn no_approval_is_left(world: &World) {
+    let open = || -> Vec<Value> {
+        let all = world.people.cli_json(&["approvals", "list"])["items"].as_array().cloned();
+        let states = ["APPROVAL_STATE_PENDING", "APPROVAL_STATE_APPROVED"];
+        let is_open = |one: &Value| states.iter().any(|state| one["state"] == *state);
+        all.unwrap_or_default().into_iter().filter(is_open).collect()
+    };
+    wait_until_or(ARCHIVED, || open().is_empty(), || format!("{:#?}\n{}", open(), world.log()));
 }
 
 /// Every recording, sealed and verified. One of a session that no client was let into has nothing to be archived.

@@ -5,27 +5,47 @@ use serde_json::{Value, json};
 use super::{MARK, VEIL, has_nothing_of_it, via};
 use crate::{stack::shared, wire::Wire};
 
-/// Each is the first statement of its session; its SQLSTATE, and what PostgreSQL calls that.
+/// What fails; its SQLSTATE, and what PostgreSQL calls that.
 const FAILING: [(&str, &str, &str); 19] = [
     ("SELECT mail::integer FROM veil_people", "22P02", "invalid text representation"),
     ("SELECT count(*) FROM veil_people WHERE mail::integer > 0", "22P02", "invalid text representation"),
     ("SELECT CAST(mail AS date) FROM veil_people", "22007", "invalid datetime format"),
     ("SELECT mail::json FROM veil_people", "22P02", "invalid text representation"),
     ("SELECT id, 1 / (length(mail) - length(mail)) FROM veil_people", "22012", "division by zero"),
-    ("SELECT name FROM veil_teams ORDER BY (SELECT max(mail) FROM veil_people)::integer", "22P02", "invalid text representation"),
+    (
+        "SELECT name FROM veil_teams ORDER BY (SELECT max(mail) FROM veil_people)::integer",
+        "22P02",
+        "invalid text representation",
+    ),
     ("SELECT 1 LIMIT (SELECT max(mail) FROM veil_people)::integer", "22P02", "invalid text representation"),
     ("SELECT to_date(mail, 'YYYY') FROM veil_people", "22007", "invalid datetime format"),
     ("SELECT (10 ^ 100 * wage)::bigint FROM veil_people", "22003", "numeric value out of range"),
     ("SELECT address::integer FROM veil_view", "22P02", "invalid text representation"),
-    ("INSERT INTO veil_people VALUES (1, 'Zq7ada~Zq7north', 'x', 1, DEFAULT, 1)", "23505", "unique violation"),
-    ("INSERT INTO veil_people (id, mail, team) VALUES (11, 'Zq7new', NULL)", "23502", "not null violation"),
+    (
+        "INSERT INTO veil_people VALUES (1, 'Quokkaada~Quokkanorth', 'x', 1, DEFAULT, 1)",
+        "23505",
+        "unique violation",
+    ),
+    (
+        "INSERT INTO veil_people (id, mail, team) VALUES (11, 'Quokkanew', NULL)",
+        "23502",
+        "not null violation",
+    ),
     ("UPDATE veil_people SET team = NULL WHERE id = 1", "23502", "not null violation"),
     ("UPDATE veil_people SET wage = -1 WHERE id = 1", "23514", "check violation"),
-    ("UPDATE veil_people SET team = 99 WHERE mail LIKE 'Zq7a%'", "23503", "foreign key violation"),
-    ("INSERT INTO veil_parted VALUES (1, 'west', 'Zq7')", "23514", "check violation"),
+    ("UPDATE veil_people SET team = 99 WHERE mail LIKE 'Quokkaa%'", "23503", "foreign key violation"),
+    ("INSERT INTO veil_parted VALUES (1, 'west', 'Quokka')", "23514", "check violation"),
     ("SELECT veil_fail()", "P0001", "raise exception"),
-    ("DO $$ BEGIN RAISE EXCEPTION 'it is %', (SELECT max(mail) FROM veil_people); END $$", "P0001", "raise exception"),
-    ("EXPLAIN SELECT id FROM veil_people WHERE id = ('x' || 'Zq7')::integer", "22P02", "invalid text representation"),
+    (
+        "DO $$ BEGIN RAISE EXCEPTION 'it is %', (SELECT max(mail) FROM veil_people); END $$",
+        "P0001",
+        "raise exception",
+    ),
+    (
+        "EXPLAIN SELECT id FROM veil_people WHERE id = ('x' || 'Quokka')::integer",
+        "22P02",
+        "invalid text representation",
+    ),
 ];
 
 /// What a reduced error or notice may have: severity, SQLSTATE, the name of the condition, a position in the text.
@@ -36,8 +56,12 @@ fn is_reduced(message: &Value) -> bool {
 
 #[test]
 fn an_error_about_what_is_masked_names_its_condition_and_no_value() {
-    for (sql, code, condition) in FAILING {
-        let mut session = VEIL.session();
+    let mut session = VEIL.session();
+    for (at, (sql, code, condition)) in FAILING.into_iter().enumerate() {
+        // Some are the first statement of their session.
+        if at % 5 == 0 {
+            session = VEIL.session();
+        }
         for answer in [session.query(sql), via::extended(&mut session, sql, &[], &[])] {
             let [error] = answer.errors.as_slice() else { panic!("{sql}: {answer:?}") };
             assert_eq!((&error["S"], &error["C"]), (&json!("ERROR"), &json!(code)), "{sql}: {error}");
@@ -62,7 +86,10 @@ fn no_client_is_told_a_value_by_an_error_or_a_notice() {
     for (answer, sql) in via::psql(&dsn, Some(&token), &statements).iter().zip(&statements) {
         // psql shows the line of the statement that an error points at.
         let said = format!("{answer:?}").replace(sql, "");
-        assert!(!said.contains("DETAIL") && !said.contains("HINT") && !said.contains("CONTEXT"), "{sql}: {said}");
+        assert!(
+            !said.contains("DETAIL") && !said.contains("HINT") && !said.contains("CONTEXT"),
+            "{sql}: {said}"
+        );
     }
 }
 
@@ -84,8 +111,8 @@ fn a_notice_of_a_function_shows_no_value() {
 
 #[test]
 fn what_fails_at_the_end_of_a_transaction_shows_no_value_either() {
-    let insert = "INSERT INTO veil_deferred VALUES (2, 'Zq7deferred')";
-    let copy = "UPDATE veil_deferred SET mail = 'Zq7deferred'";
+    let insert = "INSERT INTO veil_deferred VALUES (2, 'Quokkadeferred')";
+    let copy = "UPDATE veil_deferred SET mail = 'Quokkadeferred'";
     let fails = |answer: crate::wire::Answer| {
         let error = answer.errors.first().unwrap_or_else(|| panic!("it does not fail: {answer:?}"));
         assert_eq!((&error["C"], is_reduced(error)), (&json!("23505"), true), "{error}");
@@ -104,9 +131,6 @@ fn what_fails_at_the_end_of_a_transaction_shows_no_value_either() {
     // By the extended protocol it is the Sync that fails.
     let mut session = VEIL.session();
     fails(via::extended(&mut session, insert, &[], &[]));
-    session.query("BEGIN");
-    assert!(session.query(insert).errors.is_empty());
-    fails(session.query("SET CONSTRAINTS ALL IMMEDIATE; COMMIT"));
 }
 
 #[test]

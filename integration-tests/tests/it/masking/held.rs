@@ -13,16 +13,17 @@ use crate::{
 };
 
 const POLICIES: &str = "
+    permit (principal == Agent::\"reader\", action == Action::\"unparsed\", resource in Target::\"TARGET\");
     permit (principal == Agent::\"writer\", action == Action::\"unmask\", resource == DataClass::\"asked\");
     @approvers(\"dba\") @quorum(\"1\")
     forbid (principal, action == Action::\"unmask\", resource == DataClass::\"asked\") unless { context.approved };";
 
 /// A target in which the writer may see the class `asked` when somebody agrees, and `never` not at all.
-static ASKED: LazyLock<Target<'static>> = LazyLock::new(|| {
+pub(super) static ASKED: LazyLock<Target<'static>> = LazyLock::new(|| {
     let target = Target::declare(shared(), "asked", &Wanted::default());
     shared().owner(
         "CREATE TABLE asked_people (id integer, mail text, pin text, nick text);
-         INSERT INTO asked_people VALUES (1, 'Zq7asked', 'Zq7pin', 'ada'), (2, NULL, NULL, 'bob');
+         INSERT INTO asked_people VALUES (1, 'Quokkaasked', 'Quokkapin', 'ada'), (2, NULL, NULL, 'bob');
          CREATE VIEW asked_view AS SELECT id, mail AS address FROM asked_people;
          GRANT SELECT ON asked_people, asked_view TO asked_standing, asked_approved",
     );
@@ -46,7 +47,8 @@ fn approval_of(notice: &Value) -> String {
 #[test]
 fn a_read_that_would_unmask_waits_and_shows_plainly_what_was_approved() {
     let (stack, target) = (shared(), &*ASKED);
-    let mut psql = Waiting::start(&target.dsn(), &stack.token("writer"), Some("SELECT id, mail, pin FROM asked_people"));
+    let mut psql =
+        Waiting::start(&target.dsn(), &stack.token("writer"), Some("SELECT id, mail, pin FROM asked_people"));
     let id = psql.held();
     let shown = stack.approval(&id);
     assert_eq!(shown["unmasks"], json!(["asked"]), "{shown}");
@@ -57,7 +59,7 @@ fn a_read_that_would_unmask_waits_and_shows_plainly_what_was_approved() {
     assert!(unmasks.contains("asked") && !unmasks.contains("never"), "{card}");
     stack.approve("dana", &id);
     let saw = psql.finish();
-    assert_eq!(saw.stdout, "1|Zq7asked|[never]\n2||[never]", "{saw:?}");
+    assert_eq!(saw.stdout, "1|Quokkaasked|[never]\n2||[never]", "{saw:?}");
 }
 
 #[test]
@@ -86,10 +88,10 @@ fn what_was_approved_once_is_asked_about_again() {
     let parsed = [session.next()["kind"].clone(), session.next()["kind"].clone()];
     assert_eq!(parsed, ["parsed", "bound"]);
     let notice = session.notice();
-    assert_eq!(stack.approval(&approval_of(&notice))["unmasks"], json!(["asked", "never"]));
+    assert_eq!(stack.approval(&approval_of(&notice))["unmasks"], json!(["asked"]));
     stack.approve("dana", &approval_of(&notice));
     let answer = session.finish();
-    assert_eq!(row(&answer.rows[0]), "Zq7asked | [masked]", "{answer:?}");
+    assert_eq!(row(&answer.rows[0]), "Quokkaasked | [masked]", "{answer:?}");
     session.put(&[json!(["bind", "", "s", ["x", "2"]]), json!(["execute", "", 0]), json!(["sync"])]);
     assert_eq!(session.next()["kind"], "bound");
     let again = session.notice();
@@ -101,10 +103,10 @@ fn what_was_approved_once_is_asked_about_again() {
 fn what_was_shown_to_who_was_allowed_is_not_in_the_recording() {
     let (stack, target) = (shared(), &*ASKED);
     let mut session = target.session();
-    let notice = session.held("SELECT mail, nick FROM asked_people WHERE mail = 'Zq7asked'");
+    let notice = session.held("SELECT mail, nick FROM asked_people WHERE mail = 'Quokkaasked'");
     stack.approve("dana", &approval_of(&notice));
-    assert_eq!(row(&session.finish().rows[0]), "Zq7asked | ada");
-    let notice = session.held("SELECT upper(mail) FROM asked_people WHERE mail > 'Zq7'");
+    assert_eq!(row(&session.finish().rows[0]), "Quokkaasked | ada");
+    let notice = session.held("SELECT upper(mail) FROM asked_people WHERE mail > 'Quokka'");
     stack.deny("dana", &approval_of(&notice));
     session.finish();
     let said = format!("{:?}", session.query("SELECT * FROM hr.payroll"));

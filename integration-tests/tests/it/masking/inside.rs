@@ -2,12 +2,14 @@
 
 use serde_json::json;
 
-use super::{MARK, Road, VEIL, has_nothing_of_it, row, travel, travel_without, via};
-use crate::stack::shared;
+use super::{MARK, Road, VEIL, has_nothing_of_it, held::ASKED, row, travel, travel_without, via};
+use crate::{stack::shared, wire::Wire};
 
 #[test]
 fn what_calls_functions_that_nobody_read_counts_as_reaching_every_class() {
-    let roads: [Road; 14] = [
+    let roads: [Road; 15] = [
+        ("SELECT p.veil_named, nick FROM veil_people p WHERE id = 1", 1, "[masked] | ada"),
+        ("SELECT veil_named(p) FROM veil_people p", 3, "[masked]"),
         ("SELECT veil_peek(1)", 1, "[masked]"),
         ("SELECT veil_peek(1), 1, count(*) FROM veil_free", 1, "[masked] | ∅ | ∅"),
         ("SELECT veil_wage(1)", 1, "∅"),
@@ -18,7 +20,6 @@ fn what_calls_functions_that_nobody_read_counts_as_reaching_every_class() {
         ("SELECT name FROM veil_teams WHERE veil_peek(id) IS NOT NULL AND id = 1", 1, "red"),
         ("SELECT 1 <~~> 2", 1, "[masked]"),
         ("SELECT word FROM veil_peeking", 2, "[masked]"),
-        ("SELECT id, word FROM veil_peeking WHERE id = 1", 1, "1 | [masked]"),
         ("SELECT query_to_xml('SELECT mail FROM veil_people', true, false, '')::text", 1, "[masked]"),
         ("SELECT set_config('veil.kept', (SELECT max(mail) FROM veil_people), false)", 1, "[masked]"),
         ("SELECT current_setting('veil.kept')", 1, "[masked]"),
@@ -30,12 +31,46 @@ fn what_calls_functions_that_nobody_read_counts_as_reaching_every_class() {
 }
 
 #[test]
+fn what_a_cast_calls_counts_as_called() {
+    travel(
+        "writer",
+        &[
+            ("SELECT pair::text FROM veil_found", 1, "[masked]"),
+            ("SELECT ROW('x', 1)::veil_pair::text", 1, "[masked]"),
+        ],
+    );
+}
+
+#[test]
+fn what_cannot_be_understood_and_is_permitted_counts_as_reaching_every_class() {
+    let mut session = Wire::open(&ASKED.dsn(), &shared().token("reader"), &[]);
+    let mut rows = |sql: &str| {
+        let answer = session.query(sql);
+        assert!(answer.errors.is_empty(), "{sql}: {answer:?}");
+        let rows: Vec<String> = answer.rows.iter().map(|cells| row(cells)).collect();
+        has_nothing_of_it(sql, &format!("{rows:?}"));
+        rows
+    };
+    rows("BEGIN");
+    rows("DECLARE c CURSOR FOR SELECT mail, pin, nick FROM asked_people");
+    assert_eq!(rows("FETCH 1 FROM c"), ["[masked] | [masked] | [masked]"]);
+    assert_eq!(rows("FETCH ALL FROM c").len(), 1);
+    rows("COMMIT");
+    rows("EXPLAIN (ANALYZE, VERBOSE) SELECT mail FROM asked_people WHERE mail = 'Quokkaasked'");
+    rows("PREPARE p AS SELECT mail FROM asked_people");
+    assert_eq!(rows("EXECUTE p").len(), 2);
+    let failed = session.query("DECLARE c CURSOR WITH HOLD FOR SELECT mail::integer FROM asked_people");
+    assert_eq!(failed.errors.len(), 1, "{failed:?}");
+    has_nothing_of_it("an error", &format!("{failed:?}"));
+}
+
+#[test]
 fn a_plan_shows_no_value() {
     let mut session = VEIL.session();
     for sql in [
-        "EXPLAIN SELECT * FROM veil_people WHERE mail = 'Zq7ada~Zq7north'",
-        "EXPLAIN (VERBOSE, COSTS OFF) SELECT mail FROM veil_people WHERE wage = 7310.5",
-        "EXPLAIN (FORMAT JSON) SELECT 'Zq7' FROM veil_people",
+        "EXPLAIN SELECT * FROM veil_people WHERE mail = 'Quokkaada~Quokkanorth'",
+        "EXPLAIN (COSTS OFF) SELECT mail FROM veil_people WHERE wage = 7310.5",
+        "EXPLAIN (FORMAT JSON) SELECT 'Quokka' FROM veil_people",
         "EXPLAIN (FORMAT YAML) TABLE veil_view",
         "EXPLAIN SELECT (SELECT max(mail) FROM veil_people)",
     ] {
@@ -53,16 +88,16 @@ fn what_was_prepared_by_sql_is_masked_when_it_is_executed() {
         ("PREPARE p AS SELECT mail, nick FROM veil_people WHERE id = 1", 0, ""),
         ("EXECUTE p", 1, "[contact] | ada"),
         ("PREPARE q (text) AS SELECT id, upper(mail) FROM veil_people WHERE mail = $1", 0, ""),
-        ("EXECUTE q ('Zq7ada~Zq7north')", 1, "1 | [masked]"),
+        ("EXECUTE q ('Quokkaada~Quokkanorth')", 1, "1 | [masked]"),
         ("PREPARE r AS SELECT count(*) FROM veil_people", 0, ""),
-        ("EXECUTE q ('Zq7bob~Zq7south')", 1, "2 | [masked]"),
+        ("EXECUTE q ('Quokkabob~Quokkasouth')", 1, "2 | [masked]"),
         ("PREPARE s AS UPDATE veil_people SET nick = nick WHERE id = 1 RETURNING mail", 0, ""),
         ("EXECUTE s", 1, "[contact]"),
         ("DEALLOCATE ALL", 0, ""),
     ];
     travel("writer", &roads);
     let mut session = VEIL.session();
-    assert!(session.query("PREPARE p AS SELECT * FROM veil_people WHERE mail > 'Zq7'").errors.is_empty());
+    assert!(session.query("PREPARE p AS SELECT * FROM veil_people WHERE mail > 'Quokka'").errors.is_empty());
     has_nothing_of_it("a plan", &format!("{:?}", session.query("EXPLAIN EXECUTE p").rows));
 }
 
@@ -74,7 +109,9 @@ fn a_string_of_statements_is_masked_in_each_of_its_results() {
     let answer = session.query(&sql.replace("id, mail FROM veil_view", "id, address FROM veil_view"));
     let rows: Vec<String> = answer.rows.iter().map(|cells| row(cells)).collect();
     assert_eq!(rows, ["red", "[contact]", "[masked]", "1 | [contact]"], "{answer:?}");
-    let answer = session.query("BEGIN; SELECT mail FROM veil_people WHERE id = 2; ROLLBACK; SELECT max(mail) FROM veil_people");
+    let answer = session.query(
+        "BEGIN; SELECT mail FROM veil_people WHERE id = 2; ROLLBACK; SELECT max(mail) FROM veil_people",
+    );
     let rows: Vec<String> = answer.rows.iter().map(|cells| row(cells)).collect();
     assert_eq!(rows, ["[contact]", "[masked]"], "{answer:?}");
 }
@@ -84,7 +121,7 @@ fn statistics_and_what_others_ask_show_no_value() {
     let mut session = VEIL.session();
     // A statement with a value in it, for as long as this lasts.
     let mut other = VEIL.session();
-    other.query("SELECT count(*) FROM veil_people WHERE mail = 'Zq7ada~Zq7north'");
+    other.query("SELECT count(*) FROM veil_people WHERE mail = 'Quokkaada~Quokkanorth'");
     for sql in [
         "SELECT * FROM pg_stats WHERE tablename LIKE 'veil%'",
         "SELECT most_common_vals, histogram_bounds::text FROM pg_stats WHERE tablename = 'veil_people'",
@@ -99,7 +136,7 @@ fn statistics_and_what_others_ask_show_no_value() {
         assert!(answer.errors.is_empty(), "{sql}: {answer:?}");
         has_nothing_of_it(sql, &format!("{:?}", answer.rows));
     }
-    let read = shared().owner("SELECT count(*) FROM pg_stats WHERE histogram_bounds::text LIKE '%Zq7%'");
+    let read = shared().owner("SELECT count(*) FROM pg_stats WHERE histogram_bounds::text LIKE '%Quokka%'");
     assert_ne!(read, "0", "the control: the catalog has some");
 }
 

@@ -53,9 +53,8 @@ fn every_portion_of_a_portal_is_masked() {
     ]);
     let answer = session.finish();
     assert!(answer.errors.is_empty(), "{answer:?}");
-    let expected: Vec<String> = [1, 2, 1, 2, 3, 3, 4, 5, 6, 7, 4, 8, 9]
-        .map(|id| format!("{id} | [contact] | note {id}"))
-        .into();
+    let expected: Vec<String> =
+        [1, 2, 1, 2, 3, 3, 4, 5, 6, 7, 4, 8, 9].map(|id| format!("{id} | [contact] | note {id}")).into();
     assert_eq!(answer.rows.iter().map(|cells| row(cells)).collect::<Vec<_>>(), expected);
 }
 
@@ -84,7 +83,7 @@ fn each_statement_of_a_pipeline_is_masked_by_itself() {
 fn parameters_do_not_come_back_from_beside_what_is_masked() {
     let mut session = VEIL.session();
     let sql = "SELECT $1::text, $1 = mail, coalesce(mail, $1), nick FROM veil_people WHERE id = $2::int";
-    let answer = extended(&mut session, sql, &["Zq7ada~Zq7north", "1"], &[]);
+    let answer = extended(&mut session, sql, &["Quokkaada~Quokkanorth", "1"], &[]);
     assert_eq!(row(&answer.rows[0]), "[masked] | ∅ | [masked] | ada", "{answer:?}");
     let answer = extended(&mut session, "SELECT $1::text", &["words"], &[]);
     assert_eq!(row(&answer.rows[0]), "words", "where nothing is reached nothing is masked");
@@ -105,7 +104,7 @@ fn two_sessions_that_ask_the_same_get_what_each_may_see() {
     one.put(&messages);
     other.put(&messages);
     let rows = |session: &mut Wire| session.finish().rows.concat();
-    let plain = Some("Zq7bob~Zq7south".to_owned());
+    let plain = Some("Quokkabob~Quokkasouth".to_owned());
     assert_eq!(rows(&mut one), [plain.clone(), plain]);
     let masked = rows(&mut other);
     has_nothing_of_it("an answer", &format!("{masked:?}"));

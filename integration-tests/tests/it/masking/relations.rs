@@ -13,6 +13,8 @@ fn a_tagged_column_is_masked_through_views_of_any_depth() {
             ("SELECT a.b FROM veil_above AS a(x, b, c)", 3, "[contact]"),
             ("SELECT word FROM veil_union", 6, "[masked]"),
             ("SELECT * FROM veil_computed WHERE team = 1", 1, "1 | [masked] | ∅"),
+            ("SELECT address, nick FROM veil_deep_20 WHERE id = 1", 1, "[contact] | ada"),
+            ("SELECT address FROM veil_deep_40 WHERE id = 1", 1, "[masked]"),
             ("SELECT * FROM veil_joined WHERE id = 1", 1, "1 | red | [contact]"),
             ("SELECT (person).mail FROM veil_whole", 3, "[masked]"),
             ("SELECT word FROM veil_recursive", 3, "[masked]"),
@@ -26,6 +28,19 @@ fn a_tagged_column_is_masked_through_views_of_any_depth() {
         ],
     );
     travel_without(&["asyncpg"], "writer", &[("SELECT person FROM veil_whole", 3, "∅")]);
+}
+
+#[test]
+fn a_tag_of_a_view_holds_for_that_view_and_for_what_shows_it() {
+    travel(
+        "writer",
+        &[
+            ("SELECT * FROM veil_shown WHERE id = 1", 1, "1 | [contact]"),
+            ("SELECT * FROM veil_shown_again WHERE id = 1", 1, "1 | [contact]"),
+            ("SELECT upper(word) FROM veil_shown_again", 2, "[contact]"),
+            ("SELECT * FROM veil_teams WHERE id = 1", 1, "1 | red"),
+        ],
+    );
 }
 
 #[test]
@@ -49,6 +64,23 @@ fn a_tag_holds_for_the_whole_tree_of_partitions_and_heirs() {
 }
 
 #[test]
+fn a_tag_of_what_an_heir_alone_has_holds_for_that() {
+    travel(
+        "writer",
+        &[
+            ("SELECT * FROM veil_branch", 1, "1 | oak | [contact]"),
+            ("SELECT * FROM veil_trunk", 1, "1 | oak"),
+        ],
+    );
+}
+
+#[test]
+fn names_that_have_to_be_quoted_are_those_of_their_tags() {
+    let road = "SELECT id, \"E-Mail ü, \"\"%\"\"\" FROM \"veil Odd/\"\"%'\"";
+    travel("writer", &[(road, 1, "1 | [contact]")]);
+}
+
+#[test]
 fn columns_that_are_generated_from_it_are_masked() {
     travel(
         "writer",
@@ -63,22 +95,26 @@ fn columns_that_are_generated_from_it_are_masked() {
 #[test]
 fn what_a_write_returns_is_masked() {
     let roads: [Road; 13] = [
-        ("UPDATE veil_people SET nick = nick WHERE id = 1 RETURNING mail, wage, nick", 1, "[contact] | ∅ | ada"),
+        (
+            "UPDATE veil_people SET nick = nick WHERE id = 1 RETURNING mail, wage, nick",
+            1,
+            "[contact] | ∅ | ada",
+        ),
         ("UPDATE veil_people SET nick = nick WHERE id = 1 RETURNING upper(mail), *", 1, UPDATED),
         (
-            "WITH u AS (UPDATE veil_people SET nick = nick WHERE id = 1 RETURNING mail, nick) SELECT * FROM u",
+            "WITH u AS (UPDATE veil_people SET nick = 'ada' WHERE id = 1 RETURNING mail, nick) SELECT * FROM u",
             1,
             "[contact] | ada",
         ),
         (
-            "UPDATE veil_free SET note = note FROM veil_people p WHERE p.id = 1 RETURNING p.mail, p.nick, note",
+            "UPDATE veil_free f SET note = note FROM veil_people p WHERE p.id = 1 AND f.id = 1 RETURNING p.mail, p.nick, note",
             1,
             "[contact] | ada | there",
         ),
         ("UPDATE veil_view SET nick = 'ada' WHERE id = 1 RETURNING address, nick", 1, "[contact] | ada"),
         ("BEGIN", 0, ""),
         (
-            "INSERT INTO veil_people (id, mail, team) VALUES (10, 'Zq7new', 1) RETURNING id, mail, place",
+            "INSERT INTO veil_people (id, mail, team) VALUES (10, 'Quokkanew', 1) RETURNING id, mail, place",
             1,
             "10 | [contact] | [contact]",
         ),
@@ -94,7 +130,7 @@ fn what_a_write_returns_is_masked() {
             "[masked] | new",
         ),
         (
-            "UPDATE veil_people SET mail = 'Zq7other' WHERE id = 10 RETURNING mail, wage, nick",
+            "UPDATE veil_people SET mail = 'Quokkaother' WHERE id = 10 RETURNING mail, wage, nick",
             1,
             "[contact] | ∅ | new",
         ),

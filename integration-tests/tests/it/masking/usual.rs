@@ -11,7 +11,7 @@ use crate::{
 /// Nothing of these is masked, in a session in which something was. `veil_plain` has a column of every kind.
 const PLAIN: [&str; 22] = [
     "SELECT id, nick, team FROM veil_people ORDER BY id",
-    "SELECT nick AS mail FROM veil_people WHERE mail LIKE 'Zq7%' ORDER BY id",
+    "SELECT nick AS mail FROM veil_people WHERE mail LIKE 'Quokka%' ORDER BY id",
     "SELECT count(*), count(mail), count(DISTINCT team) FROM veil_people",
     "SELECT id, nick FROM veil_nicks ORDER BY id",
     "SELECT number FROM veil_above ORDER BY 1",
@@ -20,7 +20,7 @@ const PLAIN: [&str; 22] = [
     "SELECT id, a, b, c, d, f, g, h FROM veil_plain",
     "SELECT m, n, o, p, q, r, s, t, u, v, w FROM veil_plain",
     "SELECT x, y, ag, ah, ai, aj FROM veil_plain",
-    "SELECT length(a), upper(b), n + 1, p * 2, g->'Zq7', s AND true FROM veil_plain",
+    "SELECT length(a), upper(b), n + 1, p * 2, g->'Quokka', s AND true FROM veil_plain",
     "SELECT max(name), min(id), sum(id), string_agg(name, ',' ORDER BY id) FROM veil_teams",
     "SELECT name, rank() OVER (ORDER BY id), CASE id WHEN 1 THEN 'one' END FROM veil_teams ORDER BY id",
     "SELECT name FROM veil_teams UNION ALL SELECT 'x' ORDER BY 1",
@@ -60,7 +60,11 @@ fn psycopg_and_asyncpg_get_what_the_database_gives() {
     let through = via::python(&VEIL.dsn(), Some(&shared().token("writer")), &statements);
     let past = via::python(direct(), None, &statements);
     for (client, through) in &through {
-        assert_eq!(through["answers"][0]["rows"], json!([["[contact]"]]), "{client}: the control: it is masked");
+        assert_eq!(
+            through["answers"][0]["rows"],
+            json!([["[contact]"]]),
+            "{client}: the control: it is masked"
+        );
         assert_eq!(through["notices"], json!([]), "{client}");
         for (at, sql) in statements.iter().enumerate().skip(1) {
             let (through, past) = (&through["answers"][at], &past[client]["answers"][at]);
@@ -76,8 +80,10 @@ fn psycopg_and_asyncpg_get_what_the_database_gives() {
 /// To learn what an array or a row is of, asyncpg reads settings and the catalog, which policy permits here.
 #[test]
 fn asyncpg_learns_what_types_are_in_a_session_that_masks() {
-    let statements = ["SELECT ARRAY[1, 2]::integer[], ARRAY[true]", "SELECT aa, ac, ad FROM veil_plain", MASKS];
-    let through = &via::python(&VEIL.dsn(), Some(&shared().token("writer")), &statements)["asyncpg"]["answers"];
+    let statements =
+        ["SELECT ARRAY[1, 2]::integer[], ARRAY[true]", "SELECT aa, ac, ad FROM veil_plain", MASKS];
+    let through =
+        &via::python(&VEIL.dsn(), Some(&shared().token("writer")), &statements)["asyncpg"]["answers"];
     let past = &via::python(direct(), None, &statements)["asyncpg"]["answers"];
     assert_eq!((&through[0], &through[1]), (&past[0], &past[1]));
     assert_eq!(through[2]["rows"], json!([["[contact]"]]), "the control: it is masked");

@@ -37,7 +37,9 @@ pub(super) fn everyone(target: &Target<'_>, agent: &str, statements: &[&str]) ->
     let (dsn, token) = (target.dsn(), target.stack.token(agent));
     let mut answers: Answers = python(&dsn, Some(&token), statements)
         .into_iter()
-        .map(|(client, said)| (client, said["answers"].as_array().expect("answers").iter().map(answer).collect()))
+        .map(|(client, said)| {
+            (client, said["answers"].as_array().expect("answers").iter().map(answer).collect())
+        })
         .collect();
     answers.insert("psql".to_owned(), psql(&dsn, Some(&token), statements));
     let mut session = Wire::open(&dsn, &token, &[]);
@@ -76,7 +78,8 @@ pub(super) fn psql(dsn: &str, password: Option<&str>, statements: &[&str]) -> Ve
     command
         .args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--field-separator", " | "])
         .args(["-P", "null=∅", "-v", "VERBOSITY=verbose", "-d", dsn]);
-    let script: String = statements.iter().map(|sql| format!("{sql};\n\\echo {END}\n\\warn {END}\n")).collect();
+    let script: String =
+        statements.iter().map(|sql| format!("{sql}\n;\n\\echo {END}\n\\warn {END}\n")).collect();
     let output = fed(command, password, &script);
     let (said, warned) = (text(&output.stdout), text(&output.stderr));
     let end = format!("{END}\n");
@@ -131,7 +134,8 @@ pub(super) fn tokio(target: &Target<'_>, agent: &str, statements: &[&str]) -> Ve
 
 /// The same with the database itself, past the edge.
 pub(super) fn tokio_directly(dsn: &str, statements: &[&str]) -> Vec<Answer> {
-    let (config, _) = dsn.split_once('?').map(|(_, parameters)| (parameters.replace('&', " "), ())).expect("dsn");
+    let (config, _) =
+        dsn.split_once('?').map(|(_, parameters)| (parameters.replace('&', " "), ())).expect("dsn");
     let config: Config = format!("{config} dbname=shop").parse().expect("a connection string");
     runtime().block_on(async {
         let (client, connection) = config.connect(NoTls).await.expect("a session");
@@ -172,9 +176,13 @@ impl<'a> FromSql<'a> for Written {
             Type::INT4 => i32::from_sql(kind, raw)?.to_string(),
             Type::INT8 => i64::from_sql(kind, raw)?.to_string(),
             Type::BOOL => if raw == [1] { "t" } else { "f" }.to_owned(),
-            Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME | Type::JSON | Type::XML | Type::UNKNOWN => {
-                plain(raw)?
-            }
+            Type::TEXT
+            | Type::VARCHAR
+            | Type::BPCHAR
+            | Type::NAME
+            | Type::JSON
+            | Type::XML
+            | Type::UNKNOWN => plain(raw)?,
             Type::JSONB => plain(&raw[1..])?,
             _ => raw.iter().map(|byte| format!("{byte:02x}")).collect(),
         }))

@@ -25,6 +25,10 @@ const PLAIN: [u32; 33] = [
 pub(super) enum Holds {
     /// It is text, in both formats.
     Text,
+    /// It is XML: text, in both formats.
+    Xml,
+    /// It is bytes in hexadecimal.
+    Hex,
     /// It is JSON: text in both formats, after a version byte in the binary one of `jsonb`.
     Json { version: bool },
     /// It may have text in it, such as an array or a composite.
@@ -36,11 +40,11 @@ pub(super) enum Holds {
 impl Holds {
     pub(super) fn of(type_id: u32, format: u16) -> Self {
         match type_id {
-            NAME | TEXT | XML | UNKNOWN | BPCHAR | VARCHAR => Self::Text,
+            NAME | TEXT | UNKNOWN | BPCHAR | VARCHAR => Self::Text,
+            XML => Self::Xml,
             JSON => Self::Json { version: false },
             JSONB => Self::Json { version: format == 1 },
-            // In hexadecimal nothing can be found, and by chance anything.
-            BYTEA if format == 0 => Self::Nothing,
+            BYTEA if format == 0 => Self::Hex,
             other if PLAIN.contains(&other) => Self::Nothing,
             _ => Self::Parts,
         }
@@ -49,13 +53,39 @@ impl Holds {
     /// What stands for a value of the type; `None` is NULL, which every type has.
     pub(super) fn label(self, label: &str) -> Option<Vec<u8>> {
         match self {
-            Self::Text => Some(label.as_bytes().to_vec()),
+            Self::Text | Self::Xml => Some(label.as_bytes().to_vec()),
             // Labels have nothing that JSON would want escaped.
             Self::Json { version } => {
                 let mark = if version { "\x01" } else { "" };
                 Some(format!("{mark}\"{label}\"").into_bytes())
             }
-            Self::Parts | Self::Nothing => None,
+            Self::Parts | Self::Hex | Self::Nothing => None,
+        }
+    }
+
+    /// What a value says once it is read, where it is written otherwise: by escapes or in hexadecimal. Whatever is found
+    /// in that covers the whole value.
+    pub(super) fn hidden(self, value: &[u8]) -> Option<Vec<u8>> {
+        match self {
+            Self::Json { .. } => unescaped(value, b"\\u", |rest| {
+                let digits = rest.get(..4)?;
+                Some((code_point(digits, 16)?, 4))
+            }),
+            Self::Xml => unescaped(value, b"&#", |rest| {
+                let end = rest.iter().take(9).position(|byte| *byte == b';')?;
+                let digits = rest.get(..end)?;
+                let number = match digits.split_first() {
+                    Some((b'x' | b'X', hex)) => code_point(hex, 16)?,
+                    _ => code_point(digits, 10)?,
+                };
+                Some((number, end + 1))
+            }),
+            Self::Hex => {
+                let digits = value.strip_prefix(b"\\x")?;
+                let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+                digits.chunks(2).map(byte).collect()
+            }
+            Self::Text | Self::Parts | Self::Nothing => None,
         }
     }
 
@@ -68,8 +98,9 @@ impl Holds {
         replace: impl Fn(&'v [u8]) -> Cow<'v, [u8]>,
     ) -> Option<Cow<'v, [u8]>> {
         match self {
-            Self::Nothing => Some(Cow::Borrowed(value)),
-            Self::Text | Self::Json { .. } => Some(replace(value)),
+            // In hexadecimal nothing is found, but by chance.
+            Self::Nothing | Self::Hex => Some(Cow::Borrowed(value)),
+            Self::Text | Self::Xml | Self::Json { .. } => Some(replace(value)),
             Self::Parts => match replace(value) {
                 // Lengths of parts stand before them in the binary format.
                 Cow::Owned(_) if format == 1 => None,
@@ -77,6 +108,38 @@ impl Holds {
             },
         }
     }
+}
+
+/// A text with the characters in it that are escaped behind `mark`; `None` if there are none.
+fn unescaped(value: &[u8], mark: &[u8], read: impl Fn(&[u8]) -> Option<(char, usize)>) -> Option<Vec<u8>> {
+    let (first, _) = mark.split_first()?;
+    let mut text: Option<Vec<u8>> = None;
+    let mut rest = value;
+    let mut kept = 0;
+    while let Some(at) = memchr::memchr(*first, rest.get(kept..).unwrap_or_default()) {
+        let at = kept + at;
+        let behind = rest.get(at..).and_then(|escape| escape.strip_prefix(mark));
+        match behind.and_then(|behind| read(behind).map(|(letter, length)| (behind, letter, length))) {
+            Some((behind, letter, length)) => {
+                let text = text.get_or_insert_with(|| Vec::with_capacity(value.len()));
+                text.extend_from_slice(rest.get(..at).unwrap_or_default());
+                text.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
+                rest = behind.get(length..).unwrap_or_default();
+                kept = 0;
+            }
+            None => kept = at + 1,
+        }
+    }
+    text.map(|mut text| {
+        text.extend_from_slice(rest);
+        text
+    })
+}
+
+/// The character of a number; half of a surrogate pair is none that anything looks for.
+fn code_point(digits: &[u8], radix: u32) -> Option<char> {
+    let number = u32::from_str_radix(std::str::from_utf8(digits).ok()?, radix).ok()?;
+    Some(char::from_u32(number).unwrap_or(char::REPLACEMENT_CHARACTER))
 }
 
 #[cfg(test)]
@@ -91,9 +154,32 @@ mod tests {
         assert_eq!(Holds::of(JSON, 1).label("[email]").as_deref(), Some(&b"\"[email]\""[..]));
         assert_eq!(Holds::of(JSONB, 0).label("[email]").as_deref(), Some(&b"\"[email]\""[..]));
         assert_eq!(Holds::of(JSONB, 1).label("[email]").as_deref(), Some(&b"\x01\"[email]\""[..]));
-        for type_id in [16, 17, 20, 1009, 1184, 1700, 2950, 16_400] {
+        for type_id in [16, BYTEA, 20, 1009, 1184, 1700, 2950, 16_400] {
             assert_eq!(Holds::of(type_id, 0).label("[email]"), None, "{type_id}");
         }
+    }
+
+    #[test]
+    fn what_is_written_otherwise_is_read() {
+        let hidden = |type_id: u32, value: &str| {
+            Holds::of(type_id, 0)
+                .hidden(value.as_bytes())
+                .map(|text| String::from_utf8_lossy(&text).into_owned())
+        };
+        assert_eq!(
+            hidden(JSON, r#"{"a":"ad\u0061@ex\u0061mple.c\u006fm"}"#).as_deref(),
+            Some(r#"{"a":"ada@example.com"}"#)
+        );
+        assert_eq!(hidden(JSON, r#""\u12 \n \ud83d""#).as_deref(), Some("\"\\u12 \\n \u{fffd}\""));
+        assert_eq!(hidden(JSON, r#"{"a": "\n"}"#), None);
+        assert_eq!(
+            hidden(XML, "<a>ada@example&#46;com&#x2E;</a>").as_deref(),
+            Some("<a>ada@example.com.</a>")
+        );
+        assert_eq!(hidden(XML, "<a>&#;&amp;&#zz;</a>"), None);
+        assert_eq!(hidden(BYTEA, "\\x616461").as_deref(), Some("ada"));
+        assert_eq!(hidden(BYTEA, "\\x6"), Some("\u{6}".to_owned()));
+        assert_eq!((hidden(BYTEA, "\\xzz"), hidden(BYTEA, ""), hidden(TEXT, "\\u0061")), (None, None, None));
     }
 
     #[test]

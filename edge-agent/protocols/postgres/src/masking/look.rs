@@ -80,6 +80,11 @@ impl Look {
         replace(text, detectors.findings(text), label)
     }
 
+    /// Whether they find anything in a text.
+    pub(super) fn finds(&self, text: &[u8], detectors: Detectors) -> bool {
+        detectors.find(text).is_some()
+    }
+
     /// What the recording shows of an operation. Where tagged columns are reached that is none of its literals and
     /// parameters: they say what is in these columns, or what is to be.
     pub(crate) fn show(&self, text: &Bytes, binding: Option<&Binding>, reaches: Reaches) -> Shown {

@@ -1,12 +1,13 @@
 //! Errors and notices of a target, without what they may tell of rows.
 
 use bytes::{BufMut, BytesMut};
+use countersign_gate::Duty;
 use countersign_mask::Detectors;
 
 use super::look::Look;
 use crate::{
     codec::{Malformed, encode, split_string},
-    sqlstate::condition,
+    sqlstate::{condition, is_condition},
 };
 
 /// The fields of an `ErrorResponse` or `NoticeResponse`.
@@ -32,6 +33,9 @@ pub(super) fn reduce(kind: u8, body: &[u8], out: &mut BytesMut) -> Result<(), Ma
     let code = fields.iter().find(|(field, _)| *field == b'C').map(|(_, code)| *code);
     let code = code.filter(|code| code.len() == 5 && code.iter().all(u8::is_ascii_alphanumeric));
     let code = code.and_then(|code| std::str::from_utf8(code).ok()).ok_or(Malformed::Body)?;
+    // A function may make up its own, and spell something by it.
+    let made_up = if kind == b'N' { "01000" } else { "P0001" };
+    let code = if is_condition(code) { code } else { made_up };
     let severity = |text: &[u8]| text.len() <= 12 && text.iter().all(u8::is_ascii_uppercase);
     let position = |text: &[u8]| text.len() <= 10 && text.iter().all(u8::is_ascii_digit);
     encode::framed(out, kind, |out| {
@@ -52,6 +56,22 @@ pub(super) fn reduce(kind: u8, body: &[u8], out: &mut BytesMut) -> Result<(), Ma
         out.put_u8(0);
     });
     Ok(())
+}
+
+/// Whether the value of a setting, which the target reports as it changes, may be anything at all. Some settings take any
+/// text, and a time zone any name with an offset behind it.
+pub(super) fn is_telling(name: &str, value: &str, duty: &Duty, look: &Look, detectors: Detectors) -> bool {
+    let is_found = look.finds(value.as_bytes(), detectors);
+    let is_zone = || {
+        let plain = |letter: char| letter.is_ascii_alphabetic() || "/_+-".contains(letter);
+        value.chars().all(plain) || value.strip_prefix("Etc/").is_some_and(|rest| rest.len() <= 8)
+    };
+    let is_free = match name {
+        "TimeZone" => !is_zone(),
+        "application_name" | "search_path" => true,
+        _ => false,
+    };
+    is_found || (duty.reduce_text && is_free)
 }
 
 /// With what detectors find in its words covered.

@@ -9,15 +9,18 @@ use countersign_model::{Reason, Refusal};
 use countersign_sql::Output;
 
 use super::{
-    look::Look,
+    look::{Look, MASKED},
     messages,
     plan::{Column, columns},
     tags::Tags,
 };
-use crate::codec::{
-    Malformed,
-    backend::{self, Field},
-    encode,
+use crate::{
+    codec::{
+        Malformed,
+        backend::{self, Field},
+        encode,
+    },
+    sqlstate::is_condition,
 };
 
 /// Rows of an operation that the recording shows; of the rest it has size, number and hash.
@@ -115,6 +118,13 @@ impl ReplyMasker {
         }
     }
 
+    /// The code of an error as it may be told of: a function can spell something by one of its own.
+    pub(crate) fn cover_code(&self, code: &mut Option<String>, duty: &Duty) {
+        if let Some(code) = code.as_mut().filter(|code| duty.reduce_text && !is_condition(code)) {
+            "P0001".clone_into(code);
+        }
+    }
+
     fn described(&mut self, duty: &Duty) {
         if let Some(fields) = self.fields.take() {
             self.columns = columns(fields, &self.tags, &self.outputs, duty);
@@ -142,8 +152,16 @@ impl ReplyMasker {
             b'E' | b'N' if !looking.client.is_empty() => {
                 messages::cover(kind, body, &self.look, looking.client, out.instead(message.len()))?;
             }
+            b'S' => {
+                let (name, value) = backend::parameter_status(body)?;
+                if messages::is_telling(name, value, duty, &self.look, looking.client) {
+                    out.instead(message.len());
+                } else {
+                    out.keep(message.len());
+                }
+            }
             // What another session says to this one may be a row.
-            b'A' if duty.reduce_text => _ = out.instead(message.len()),
+            b'A' if duty.reduce_text || !looking.client.is_empty() => _ = out.instead(message.len()),
             _ => out.keep(message.len()),
         }
         Ok(0)
@@ -209,7 +227,12 @@ impl ReplyMasker {
                 return Some(Cow::Borrowed(value));
             }
             let look = |text: &'v [u8]| self.look.cover(text, detectors);
-            let patched = column.holds.patch(value, column.field.format, look);
+            let hidden = column.holds.hidden(value).is_some_and(|text| self.look.finds(&text, detectors));
+            let patched = if hidden {
+                column.holds.label(MASKED).map(Cow::Owned)
+            } else {
+                column.holds.patch(value, column.field.format, look)
+            };
             is_changed |= !matches!(patched, Some(Cow::Borrowed(_)));
             patched
         };

@@ -1,12 +1,12 @@
 //! What of a statement's relations is tagged, as the catalog answered.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap},
     sync::Arc,
 };
 
 use countersign_model::{Action, DataClass, Fact, TaggedColumn};
-use countersign_sql::{Analysis, Moves};
+use countersign_sql::{Access, Analysis, Moves};
 
 use super::origin::{Place, origins};
 
@@ -25,6 +25,13 @@ pub(crate) enum Row {
         /// Its name, which may be another than the tag's where it is generated from that.
         name: String,
     },
+    /// A tag's relation is not there.
+    Missing {
+        /// Which tag, counted from 0.
+        tag: usize,
+    },
+    /// A column of a relation that the statement reaches.
+    Attribute { relation: u32, attribute: i16, name: String },
     /// A relation that the statement reaches.
     Reached {
         relation: u32,
@@ -34,6 +41,8 @@ pub(crate) enum Row {
         rule: String,
         /// What it shows cannot be told.
         is_opaque: bool,
+        /// An error that comes of using it can quote other rows than its own.
+        has_attached: bool,
     },
 }
 
@@ -59,49 +68,53 @@ pub(crate) struct Tags {
     /// The classes whose values the statement can reach, sorted. None where nothing has to be covered.
     classes: Vec<Arc<str>>,
     is_opaque: bool,
-    columns: HashMap<Place, BTreeSet<Arc<str>>>,
-    /// Names that tagged columns have where they are stored.
-    names: HashSet<String>,
+    has_attached: bool,
+    tagged: HashMap<Place, BTreeSet<Arc<str>>>,
     /// The relations that the statement reaches, and whether their columns are stored rather than computed.
     reached: HashMap<u32, bool>,
+    /// The columns that these have now. One that was described and is not there any more is no known one.
+    columns: HashMap<Place, String>,
     views: HashMap<Place, Place>,
+    missing: Vec<usize>,
 }
 
 impl Tags {
     /// Reads the answer. `facts` are those of the statement: what runs unread code can reach every tagged column.
     pub(crate) fn new(rows: Vec<Row>, classes: &[DataClass], facts: &[Fact]) -> Self {
-        let mut tags = Self::default();
         let by_number: Vec<Arc<str>> =
             numbered(classes).map(|(class, _)| Arc::from(class.name.as_str())).collect();
         let unread =
             |fact: &Fact| matches!(fact.action, Action::PostgresCall | Action::PostgresDo | Action::Unparsed);
-        let mut is_opaque = facts.iter().any(unread);
+        let mut tags = Self { is_opaque: facts.iter().any(unread), ..Self::default() };
         let mut touched = BTreeSet::new();
         for row in rows {
             match row {
                 Row::Tagged { tag, relation, attribute, name } => {
                     // A number that was not asked for is none of ours; that there is one is reason for doubt.
                     let Some(class) = by_number.get(tag) else {
-                        is_opaque = true;
+                        tags.is_opaque = true;
                         continue;
                     };
                     touched.insert(class.clone());
-                    tags.names.insert(name);
-                    tags.columns.entry((relation, attribute)).or_default().insert(class.clone());
+                    tags.tagged.entry((relation, attribute)).or_default().insert(class.clone());
+                    tags.columns.insert((relation, attribute), name);
                 }
-                Row::Reached { relation, kind, rule, is_opaque: opaque } => {
+                Row::Missing { tag } => tags.missing.push(tag),
+                Row::Attribute { relation, attribute, name } => {
+                    tags.columns.insert((relation, attribute), name);
+                }
+                Row::Reached { relation, kind, rule, is_opaque, has_attached } => {
                     tags.reached.insert(relation, is_stored(&kind));
-                    is_opaque |= opaque;
-                    tags.views.extend(
-                        origins(&rule).into_iter().map(|(column, origin)| ((relation, column), origin)),
-                    );
+                    tags.is_opaque |= is_opaque;
+                    tags.has_attached |= has_attached;
+                    let origins = origins(&rule).into_iter();
+                    tags.views.extend(origins.map(|(column, origin)| ((relation, column), origin)));
                 }
             }
         }
-        if is_opaque {
+        if tags.is_opaque {
             touched.extend(by_number);
         }
-        tags.is_opaque = is_opaque;
         tags.classes = touched.into_iter().collect();
         tags
     }
@@ -116,16 +129,27 @@ impl Tags {
         self.is_opaque
     }
 
+    /// An error of the target can quote rows that the statement says nothing of.
+    pub(crate) fn may_quote(&self) -> bool {
+        self.has_attached
+    }
+
+    /// The tags whose relations are not there, by their numbers.
+    pub(crate) fn missing(&self) -> &[usize] {
+        &self.missing
+    }
+
     /// Where a result column comes from, by what the target said of it.
     pub(super) fn origin(&self, place: Place) -> Origin<'_> {
         let mut place = place;
         for _ in 0..DEEPEST_VIEW {
             let (relation, attribute) = place;
-            // Attribute 0 is the row as a whole.
-            let Some(is_stored) = self.reached.get(&relation).filter(|_| attribute != 0) else {
+            // Attribute 0 is the row as a whole, and those below it are the system's own.
+            let is_known = self.columns.contains_key(&place) || attribute < 0;
+            let Some(is_stored) = self.reached.get(&relation).filter(|_| attribute != 0 && is_known) else {
                 return Origin::Unresolved;
             };
-            if let Some(classes) = self.columns.get(&place).or_else(|| self.columns.get(&(relation, 0))) {
+            if let Some(classes) = self.tagged.get(&place).or_else(|| self.tagged.get(&(relation, 0))) {
                 return Origin::Tagged(classes);
             }
             place = match self.views.get(&place) {
@@ -137,24 +161,62 @@ impl Tags {
         Origin::Unresolved
     }
 
-    /// Whether a statement would copy tagged values to where they are not tagged: then its reply is not all that would
-    /// have to be covered.
-    pub(crate) fn are_moved_by(&self, analysis: &Analysis) -> bool {
-        // Code that policy permits unread may copy what it likes: that is what was permitted.
-        if self.columns.is_empty() {
-            return false;
-        }
-        analysis.statements.iter().any(|statement| match &statement.moves {
-            Moves::Nothing => false,
-            Moves::Columns(names) => {
-                // A view gives columns other names, and a tag without its column is for all of them.
-                self.reached.values().any(|is_stored| !is_stored)
-                    || self.names.contains("")
-                    || names.iter().any(|name| self.names.contains(name))
+    /// Whether a statement would give tagged values away otherwise than in the columns of its reply: by copying them to
+    /// where they are not tagged, or by which rows there are. Then masking the reply is not enough.
+    pub(crate) fn escape_by(&self, analysis: &Analysis) -> bool {
+        let sensitive = self.sensitive_names();
+        analysis.statements.iter().any(|statement| {
+            let writes =
+                statement.relations.iter().any(|used| !matches!(used.access, Access::Read | Access::Lock));
+            // Code that policy permits unread may copy what it likes, but not into what the statement itself writes.
+            let is_blind = self.is_opaque && (writes || statement.creates.is_some());
+            if is_blind && statement.moves != Moves::Nothing {
+                return true;
             }
-            Moves::Anything => true,
+            if self.tagged.is_empty() {
+                return false;
+            }
+            let sensitive = with_derived(sensitive.clone(), &statement.exposes.derived);
+            let has = |names: &[String]| {
+                !names.is_empty()
+                    && (sensitive.contains("") || names.iter().any(|name| sensitive.contains(&**name)))
+            };
+            let moved = match &statement.moves {
+                Moves::Nothing => false,
+                Moves::Columns(names) => has(names),
+                Moves::Anything => true,
+            };
+            moved || statement.exposes.anything || has(&statement.exposes.columns)
         })
     }
+
+    /// Names by which values of tagged origin can be mentioned; an empty one if by any.
+    fn sensitive_names(&self) -> BTreeSet<&str> {
+        let names = self.columns.iter().filter(|(place, _)| self.origin(**place) != Origin::Untagged);
+        let names = names.map(|(_, name)| name.as_str());
+        let whole = self.tagged.keys().any(|(_, attribute)| *attribute == 0);
+        names.chain(whole.then_some("")).collect()
+    }
+}
+
+/// These names, and those that are made of them within the statement.
+fn with_derived<'n>(
+    mut sensitive: BTreeSet<&'n str>,
+    derived: &'n [(String, Vec<String>)],
+) -> BTreeSet<&'n str> {
+    // Each round takes in at least one name, or is the last.
+    for _ in 0..=derived.len() {
+        let before = sensitive.len();
+        for (name, sources) in derived {
+            if sensitive.contains("") || sources.iter().any(|source| sensitive.contains(&**source)) {
+                sensitive.insert(name);
+            }
+        }
+        if sensitive.len() == before {
+            break;
+        }
+    }
+    sensitive
 }
 
 /// Whether the columns of a relation of this kind are stored in it: tables, partitioned and foreign tables, sequences and
@@ -191,7 +253,16 @@ mod tests {
     }
 
     fn reached(relation: u32, kind: &str, rule: &str) -> Row {
-        Row::Reached { relation, kind: kind.to_owned(), rule: rule.to_owned(), is_opaque: false }
+        let (kind, rule) = (kind.to_owned(), rule.to_owned());
+        Row::Reached { relation, kind, rule, is_opaque: false, has_attached: false }
+    }
+
+    fn attributes(relation: u32, count: i16) -> impl Iterator<Item = Row> {
+        (1..=count).map(move |attribute| Row::Attribute {
+            relation,
+            attribute,
+            name: format!("c{attribute}"),
+        })
     }
 
     fn rule(entries: &[(i16, u32, i16)]) -> String {
@@ -210,8 +281,9 @@ mod tests {
     fn a_column_is_tagged_where_it_is_stored_and_through_views() {
         let over = rule(&[(1, 10, 3), (2, 10, 1)]);
         let above = rule(&[(1, 20, 1), (2, 20, 2), (3, 0, 0)]);
-        let rows =
+        let mut rows =
             vec![tagged(0, 10, 3), reached(10, "r", ""), reached(20, "v", &over), reached(30, "v", &above)];
+        rows.extend([10, 20, 30].into_iter().flat_map(|relation| attributes(relation, 3)));
         let tags = Tags::new(rows, &classes(), &[]);
         assert_eq!(words(&tags), ["email"]);
         for place in [(10, 3), (20, 1), (30, 1)] {
@@ -220,14 +292,15 @@ mod tests {
         for place in [(10, 1), (20, 2), (30, 2), (10, -1)] {
             assert_eq!(tags.origin(place), Origin::Untagged, "{place:?}");
         }
-        for place in [(30, 3), (10, 0), (20, 9), (0, 0), (99, 1)] {
+        for place in [(30, 3), (10, 0), (10, 4), (20, 9), (0, 0), (99, 1)] {
             assert_eq!(tags.origin(place), Origin::Unresolved, "{place:?}");
         }
     }
 
     #[test]
     fn a_tag_without_its_column_is_for_the_whole_relation() {
-        let tags = Tags::new(vec![tagged(0, 10, 0), reached(10, "r", "")], &classes(), &[]);
+        let rows = [tagged(0, 10, 0), reached(10, "r", "")].into_iter().chain(attributes(10, 1)).collect();
+        let tags = Tags::new(rows, &classes(), &[]);
         assert!(matches!(tags.origin((10, 1)), Origin::Tagged(_)));
     }
 
@@ -243,7 +316,8 @@ mod tests {
             Resource::Function { database: "d".into(), schema: "public".into(), function: "f".into() };
         let fact = Fact { action: Action::PostgresCall, resource };
         assert_eq!(words(&Tags::new(Vec::new(), &classes(), &[fact])), ["card", "email"]);
-        let opaque = Row::Reached { relation: 9, kind: "v".to_owned(), rule: String::new(), is_opaque: true };
+        let (kind, rule) = ("v".to_owned(), String::new());
+        let opaque = Row::Reached { relation: 9, kind, rule, is_opaque: true, has_attached: false };
         assert_eq!(words(&Tags::new(vec![opaque], &classes(), &[])), ["card", "email"]);
         assert_eq!(words(&Tags::new(vec![tagged(7, 10, 1)], &classes(), &[])), ["card", "email"]);
         assert!(Tags::new(vec![reached(10, "r", "")], &classes(), &[]).classes().is_empty());

@@ -182,7 +182,7 @@ impl<P: Ports> Driver<'_, P> {
                 Some(statement) => self.deallocate_here(permit, &statement, read.way).await,
                 None => self.send(permit, &read, sent).await,
             },
-            (Ok(Admission::Held(holdable)), _) => Box::pin(self.hold(&read, holdable)).await,
+            (Ok(Admission::Held(holdable)), _) => Box::pin(self.hold(&read, *holdable)).await,
             (Err(refusal), _) => self.turned_down(&refusal, read.way).await,
         }
     }
@@ -191,6 +191,7 @@ impl<P: Ports> Driver<'_, P> {
     fn fits_in(&self, read: &Read) -> Result<(), Refusal> {
         let state = |message| Err(Refusal::denied(Reason::SessionState, message));
         is_supported(&read.analysis)?;
+        self.is_configured()?;
         if self.is_on_approved() && changes_session(&read.analysis) {
             return state("settings of the session cannot change in an approved transaction: use SET LOCAL");
         }

@@ -1,7 +1,7 @@
 //! The extended query protocol: statements are prepared once they are decided, portals are kept here until they are
 //! executed, and descriptions are told from what the target said when it prepared.
 
-use std::rc::Rc;
+use std::{rc::Rc, sync::Arc};
 
 use bytes::Bytes;
 use countersign_gate::{Admission, Operation, Permit, Recorded, ports::Ports};
@@ -84,7 +84,7 @@ impl<P: Ports> Driver<'_, P> {
         read: &Read,
         types: &[u32],
     ) -> Result<Option<(Description, Option<Meant>)>, Ending> {
-        if let Err(refusal) = is_supported(&read.analysis) {
+        if let Err(refusal) = is_supported(&read.analysis).and_then(|()| self.is_configured()) {
             return self.refuse(read, refusal).await.map(|()| None);
         }
         self.look_around().await?;
@@ -124,7 +124,7 @@ impl<P: Ports> Driver<'_, P> {
             Admission::Held(holdable) => {
                 let message = "policy changed, and now asks for an approval of what is already under way";
                 let refusal = Refusal::denied(Reason::SessionState, message);
-                Err(self.session.refuse_held(holdable, refusal).await)
+                Err(self.session.refuse_held(*holdable, refusal).await)
             }
         }
     }
@@ -233,7 +233,8 @@ impl<P: Ports> Driver<'_, P> {
         if suspended.approved {
             return self.mistaken(Mistake::Portions, Way::Extended).await;
         }
-        if suspended.line != self.line.serial() {
+        // What has to be covered in the rest of its rows was told by what was tagged when it began.
+        if suspended.line != self.line.serial() || !Arc::ptr_eq(&suspended.classes, &self.classes) {
             return self.mistaken(Mistake::UnknownPortal, Way::Extended).await;
         }
         let (text, analysis) = (statement.text.clone(), statement.analysis.clone());

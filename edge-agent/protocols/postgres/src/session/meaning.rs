@@ -86,6 +86,7 @@ impl<P: Ports> Driver<'_, P> {
         }
         let mut facts = inquiry.facts(&names)?;
         let tags = Tags::new(tags, &classes, &facts);
+        self.note_missing(&tags);
         facts.extend(tags.classes().iter().map(|class| Fact::unmask(class.clone())));
         let objects = inquiry.objects(&names);
         Ok(Meant { facts, names: names.into(), tags: Rc::new(tags), objects, asked_at })

@@ -104,6 +104,7 @@ impl<P: Ports> Driver<'_, P> {
             }
         };
         masker.cover_names(&mut reply.completion.columns);
+        masker.cover_code(&mut reply.completion.error_code, in_flight.duty());
         let finished = self.session.finish(in_flight, batch, &reply.completion).await;
         let recorded = finished.map_err(sent_and_refused)?;
         crash(executed, Failpoint::OutcomeRecorded);

@@ -171,6 +171,7 @@ impl<P: Ports> Driver<'_, P> {
                 line: self.line.serial(),
                 facts: sent.meant.facts.clone(),
                 tags: sent.meant.tags.clone(),
+                classes: self.classes.clone(),
                 approved,
             }),
             Some(name) => {

@@ -4,24 +4,49 @@ use std::{rc::Rc, sync::Arc};
 
 use bytes::Bytes;
 use countersign_gate::{Operation, Shown, ports::Ports};
-use countersign_model::{Binding, Fact};
+use countersign_model::{Binding, Fact, Reason, Refusal};
 use countersign_sql::Analysis;
+use tracing::warn;
 
 use super::{Driver, exchange::Read};
-use crate::masking::{Look, Reaches, ReplyMasker, Tags};
+use crate::masking::{Look, Reaches, ReplyMasker, Tags, numbered};
 
 impl<P: Ports> Driver<'_, P> {
-    /// Takes in the data classes of the target as they are now. Those that were known last stay for a target that is
-    /// gone.
+    /// Takes in the data classes of the target as they are now. Without any that can be read, those that were known last
+    /// stay, and nothing more is sent.
     pub(super) fn look_for_classes(&mut self) {
         let found = self.targets.find(&self.session.facts().target);
+        self.is_known = found.is_some();
         let classes = &found.as_ref().unwrap_or(&self.target).classes;
         if !Arc::ptr_eq(classes, &self.classes) {
             self.classes = classes.clone();
+            self.missing.clear();
             self.look = Rc::new(Look::of(&self.classes));
             self.session.detects(self.look.classes());
             // What was found is not all that counts now.
             self.fresh = None;
+        }
+    }
+
+    /// Whether the target can be used as it is configured now.
+    pub(super) fn is_configured(&self) -> Result<(), Refusal> {
+        let message = "the target cannot be used as it is configured now";
+        if self.is_known { Ok(()) } else { Err(Refusal::denied(Reason::NoPolicy, message)) }
+    }
+
+    /// Says once of each tag that it names a relation which is not there: it may have got another name, and what is in it
+    /// comes back as it is.
+    pub(super) fn note_missing(&mut self, tags: &Tags) {
+        for number in tags.missing() {
+            let Some((class, column)) = numbered(&self.classes).nth(*number) else { continue };
+            if self.missing.insert(*number) {
+                let (class, schema, relation) = (class.name.as_str(), &*column.schema, &*column.relation);
+                let target = self.session.facts().target.as_str();
+                warn!(
+                    target,
+                    class, schema, relation, "a tag names a relation that the target does not have"
+                );
+            }
         }
     }
 
@@ -38,7 +63,8 @@ impl<P: Ports> Driver<'_, P> {
         let shown = self.look.show(&read.text, binding, reaches);
         Operation::of_caller(read.text.clone(), facts, self.context(read))
             .shown_as(shown)
-            .maskable(!tags.are_moved_by(&read.analysis))
+            .maskable(!tags.escape_by(&read.analysis))
+            .reticent(tags.may_quote())
     }
 
     /// What the recording shows of a text that is not understood so far.

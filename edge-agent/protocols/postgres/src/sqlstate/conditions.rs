@@ -7,6 +7,11 @@ pub(crate) fn condition(code: &str) -> &'static str {
     named(code).or_else(|| whole.then(of_class).flatten()).unwrap_or("error")
 }
 
+/// Whether it is one of the documentation's: a function can make up others.
+pub(crate) fn is_condition(code: &str) -> bool {
+    named(code).is_some()
+}
+
 fn named(code: &str) -> Option<&'static str> {
     let at = CONDITIONS.binary_search_by_key(&code, |(code, _)| code).ok()?;
     CONDITIONS.get(at).map(|(_, condition)| *condition)

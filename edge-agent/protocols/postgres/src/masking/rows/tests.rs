@@ -20,9 +20,17 @@ fn classes() -> Vec<DataClass> {
 
 fn masker(outputs: Vec<Output>, reaches: bool) -> ReplyMasker {
     let tagged = Row::Tagged { tag: 0, relation: 10, attribute: 2, name: "mail".to_owned() };
-    let reached =
-        |relation| Row::Reached { relation, kind: "r".to_owned(), rule: String::new(), is_opaque: false };
+    let reached = |relation| {
+        let (kind, rule) = ("r".to_owned(), String::new());
+        Row::Reached { relation, kind, rule, is_opaque: false, has_attached: false }
+    };
+    let attributes = [(10, 1), (10, 2), (11, 1), (11, 2)].map(|(relation, attribute)| Row::Attribute {
+        relation,
+        attribute,
+        name: format!("c{attribute}"),
+    });
     let rows = if reaches { vec![tagged, reached(10), reached(11)] } else { vec![reached(11)] };
+    let rows = rows.into_iter().chain(attributes).collect();
     let classes = classes();
     ReplyMasker::new(Rc::new(Look::of(&classes)), Rc::new(Tags::new(rows, &classes, &[])), outputs)
 }

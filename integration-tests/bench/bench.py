@@ -18,6 +18,8 @@ OSSRDBMS = "https://ossrdbms-aad.database.windows.net"
 STATEMENTS = {
     "evaluate": "SELECT 1;\n",
     "select": "\\set id random(1, 4)\nSELECT status FROM orders WHERE id = :id;\n",
+    "masked": "SELECT id, name, email, card FROM customers;\n",
+    "rows": "SELECT g, repeat('a note, nothing in it ', 5) FROM generate_series(1, 2000) AS g;\n",
 }
 # pgbench's names for the simple query protocol, the extended one with a Parse for each statement, and that with one
 # Parse for all.

@@ -19,7 +19,8 @@ use crate::{
 #[derive(Debug)]
 #[must_use = "an operation that is held needs its refusal recorded if nobody is asked"]
 pub struct Holdable {
-    pub(crate) operation: Operation,
+    /// In a box, since most operations are none of this.
+    pub(crate) operation: Box<Operation>,
     pub(crate) decision: Decision,
     pub(crate) hold: Hold,
 }
@@ -105,7 +106,7 @@ impl<P: Ports> Session<P> {
         let Holdable { operation, decision, hold } = holdable;
         // What people see and sign is what will be sent.
         let resolution = Resolution { preamble: preamble.iter().map(Step::text).collect(), ..resolution };
-        let operation = Operation { preamble, ..operation };
+        let operation = Operation { preamble, ..*operation };
         let attached = Attachment::new(self.facts.session);
         let question = Question {
             operation: operation.id,

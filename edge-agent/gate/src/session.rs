@@ -52,7 +52,7 @@ pub enum Admission {
     /// It may be sent.
     Permitted(Recorded<Permit>),
     /// It may be sent once people have approved it.
-    Held(Box<Holdable>),
+    Held(Holdable),
 }
 
 impl<P: Ports> Session<P> {
@@ -87,7 +87,7 @@ impl<P: Ports> Session<P> {
             Ok(Admission::Permitted(permit)) => Ok(permit),
             // A session that waited for people would hold a login open for as long: it is not asked for.
             Ok(Admission::Held(holdable)) => {
-                Err(session.refuse_held(*holdable, no_approval_for_connect()).await)
+                Err(session.refuse_held(holdable, no_approval_for_connect()).await)
             }
             Err(refusal) => Err(refusal),
         };
@@ -124,7 +124,8 @@ impl<P: Ports> Session<P> {
             // Reading what people may approve is not running it: to prepare it is permitted, like what policy allows.
             Verdict::Hold(hold) if operation.kind != OperationKind::Prepare => {
                 let hold = hold.clone();
-                return Ok(Admission::Held(Box::new(Holdable { operation, decision, hold })));
+                let operation = Box::new(operation);
+                return Ok(Admission::Held(Holdable { operation, decision, hold }));
             }
             Verdict::Allow | Verdict::Hold(_) if self.is_without_approval(operation.identity) => {
                 not_approved()

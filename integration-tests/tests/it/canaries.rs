@@ -1,5 +1,5 @@
-//! No token in any sink: what was shown, minted and asserted on the road is looked for wherever something is kept or
-//! said, with every log at its most talkative.
+//! No token in any sink: what was shown, minted and asserted on the road is looked for wherever something is
+//! kept or said, with every log at its most talkative.
 
 mod scan;
 

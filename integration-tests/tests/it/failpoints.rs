@@ -1,7 +1,8 @@
 //! `kill -9` in the middle of all that matters, in daemons that are started again and that nobody repairs.
 //!
-//! Every failpoint is armed at once, each for one death. An agent and people go on with their work while the daemons
-//! die around them, until each has struck; then what the target has is held against what is on record.
+//! Every failpoint is armed at once, each for one death. An agent and people go on with their work while the
+//! daemons die around them, until each has struck; then what the target has is held against what is on
+//! record.
 
 mod evidence;
 mod work;

@@ -33,7 +33,7 @@ fn an_edge_without_its_control_plane_opens_nothing_and_cuts_everything_at_the_en
     assert_eq!(answers.next().expect("a line").expect("text"), "3");
 
     stack.freeze();
-    ask.write_all(b"SELECT 'while it is away', count(*) FROM customers;\n").expect("written");
+    ask.write_all(b"SELECT 'while it is away', count(*) FROM orders;\n").expect("written");
     let answer = answers.next().expect("a line").expect("text");
     assert_eq!(answer, "while it is away|3", "what policy allows alone goes on while the lease holds");
 

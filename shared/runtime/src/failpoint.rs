@@ -1,9 +1,9 @@
 //! Named places at which a test pulls the plug of a process that runs, to see what is left of it.
 //!
-//! In debug builds `COUNTERSIGN_FAILPOINTS` arms them, as `operation.sent=kill,vote.stored=kill@2` (the second time
-//! that it is reached), and `COUNTERSIGN_FAILPOINT_MARKERS` names a folder in which each leaves a file of its name
-//! before it ends the process by SIGKILL. One whose file is there does nothing: a supervisor starts the process again
-//! with the same environment. Release builds have nothing of it.
+//! In debug builds `COUNTERSIGN_FAILPOINTS` arms them, as `operation.sent=kill,vote.stored=kill@2` (the
+//! second time that it is reached), and `COUNTERSIGN_FAILPOINT_MARKERS` names a folder in which each leaves a
+//! file of its name before it ends the process by SIGKILL. One whose file is there does nothing: a supervisor
+//! starts the process again with the same environment. Release builds have nothing of it.
 
 /// Declares the closed list, so that a test can go through all of it.
 macro_rules! failpoints {
@@ -202,8 +202,8 @@ mod armed {
         }
     }
 
-    /// SIGKILL without a crate for it: another program takes the place of this one, which ends every thread of it at
-    /// once and runs nothing of theirs, and kills itself.
+    /// SIGKILL without a crate for it: another program takes the place of this one, which ends every thread
+    /// of it at once and runs nothing of theirs, and kills itself.
     fn die(folder: &Path, at: Failpoint) -> ! {
         // Without the marker the test says that it was never here.
         let _ = mark(folder, at);

@@ -1,5 +1,5 @@
-//! What every long-lived process needs: waiting longer after each failure, being asked to stop, stopping in good order,
-//! and dying where a test wants it to.
+//! What every long-lived process needs: waiting longer after each failure, being asked to stop, stopping in
+//! good order, and dying where a test wants it to.
 
 mod backoff;
 mod drain;

@@ -13,8 +13,8 @@ pub(crate) use pg_raw_parse::list::NodeList;
 pub(crate) use pg_raw_parse::nodes;
 /// Closed sets of the grammar, by their names in PostgreSQL's headers.
 pub(crate) use pg_raw_parse::raw::{
-    A_Expr_Kind, CmdType, DiscardMode, ObjectType, OnConflictAction, SubLinkType, TransactionStmtKind,
-    VariableSetKind,
+    A_Expr_Kind, BoolExprType, CmdType, DiscardMode, ObjectType, OnConflictAction, SetOperation, SubLinkType,
+    TransactionStmtKind, VariableSetKind,
 };
 
 /// Statements with the memory they live in.

@@ -16,6 +16,7 @@
 
 mod covered;
 mod creation;
+mod exposure;
 mod grammar;
 mod harmless;
 mod kind;

@@ -31,7 +31,7 @@ pub(crate) fn insert<'t>(insert: &'t nodes::InsertStmt, walker: &mut Walker<'t, 
     }
     walker.push_scope(insert.with_clause(), |w| {
         for column in columns {
-            w.indirection(column.indirection())?;
+            w.push_as(true, |w| w.indirection(column.indirection()))?;
         }
         w.push_written(insert.select_stmt())?;
         conflict(insert.on_conflict_clause(), w)?;

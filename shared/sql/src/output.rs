@@ -1,6 +1,7 @@
 //! What the entries of a SELECT's target list are, as far as covering its rows depends on it.
 
 use crate::Output;
+use crate::exposure::is_plain_test;
 use crate::grammar::{Node, nodes};
 
 /// Those of one SELECT; none if the node is anything else, also if it is a set operation or makes a table.
@@ -13,7 +14,8 @@ pub(crate) fn of(node: Node<'_>) -> Vec<Output> {
     }
 }
 
-fn entry(value: Node<'_>) -> Output {
+/// That of one value.
+pub(crate) fn entry(value: Node<'_>) -> Output {
     let is_star = |last: Option<Node<'_>>| matches!(last, Some(Node::A_Star(_)));
     match value {
         Node::FuncCall(call) if is_count(call) => Output::Count,
@@ -23,13 +25,32 @@ fn entry(value: Node<'_>) -> Output {
     }
 }
 
-/// `count` of rows or of one argument, as an aggregate: over a window it says something of each row.
+/// `count` of rows, of a column or of a constant, as an aggregate: over a window it says something of each row.
 fn is_count(call: &nodes::FuncCall) -> bool {
     let named = crate::walk::name(call.funcname()).is_ok_and(|name| {
         name.name == "count"
             && name.catalog.is_none()
             && name.schema.is_none_or(|schema| schema == "pg_catalog")
     });
-    let counts = if call.agg_star { call.args().is_empty() } else { call.args().len() == 1 };
-    named && counts && call.over().is_none() && !call.agg_within_group && !call.func_variadic
+    let counts = if call.agg_star {
+        call.args().is_empty()
+    } else {
+        call.args().len() == 1 && call.args().iter().all(is_countable)
+    };
+    named
+        && counts
+        && call.over().is_none()
+        && call.agg_order().is_empty()
+        && !call.agg_within_group
+        && !call.func_variadic
+        && is_plain_test(call.agg_filter())
+}
+
+/// What is computed can be NULL as the values of several columns will have it.
+fn is_countable(value: Node<'_>) -> bool {
+    match value {
+        Node::A_Const(_) => true,
+        Node::ColumnRef(column) => matches!(column.fields().iter().next_back(), Some(Node::String(_))),
+        _ => false,
+    }
 }

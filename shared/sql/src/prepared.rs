@@ -5,10 +5,9 @@
 //! search path is another one or an object in it has changed, so its names are resolved at each execution.
 
 use crate::grammar::{Node, nodes};
-use crate::output;
 use crate::read::no_into;
 use crate::walk::{Stop, Walker, gives_no_rows};
-use crate::{Analysis, Moves, Statement, StatementKind, UnparsedReason};
+use crate::{Analysis, Exposure, Moves, Statement, StatementKind, UnparsedReason, exposure, output};
 use std::collections::BTreeSet;
 
 type Done = Result<(), Stop>;
@@ -68,6 +67,7 @@ fn execution(execute: &Statement, prepared: &Statement) -> Option<Statement> {
         collations: union(&execute.collations, &prepared.collations),
         has_predicate: prepared.has_predicate,
         moves: moves(execute, prepared),
+        exposes: prepared.exposes.clone(),
         outputs: prepared.outputs.clone(),
         ..execute.clone()
     };
@@ -125,6 +125,7 @@ pub(crate) fn prepare(prepare: &nodes::PrepareStmt, statement: &mut Statement, b
     no_into(walker.found.intos)?;
     walker.found.into_statement(statement);
     statement.add_kinds([StatementKind::of(prepare.query())]);
+    statement.exposes = exposure::of(prepare.query());
     statement.outputs = output::of(prepare.query());
     let highest_parameter = std::mem::take(&mut statement.highest_parameter);
     statement.prepares = Some(Prepared { name, highest_parameter });
@@ -140,6 +141,7 @@ pub(crate) fn execute(execute: &nodes::ExecuteStmt, statement: &mut Statement, b
     walker.found.into_statement(statement);
     statement.executes = Some(name);
     statement.moves = Moves::Anything;
+    statement.exposes = Exposure::anything();
     statement.unparsed = Some(UnparsedReason::Execute);
     Ok(())
 }

@@ -3,8 +3,9 @@
 use crate::grammar::{self, DiscardMode, Node, nodes};
 use crate::walk::{Stop, Walker};
 use crate::{
-    Access, Analysis, Deallocated, Limits, Moves, Refused, Statement, StatementKind, UnparsedReason,
-    WrittenColumns, creation, output, prepared, session_state, setting, transaction,
+    Access, Analysis, Deallocated, Exposure, Limits, Moves, Refused, Statement, StatementKind,
+    UnparsedReason, WrittenColumns, creation, exposure, output, prepared, session_state, setting,
+    transaction,
 };
 use std::ops::Range;
 
@@ -53,8 +54,8 @@ fn one(
         Err(Stop::TooManyNodes) => Err(Refused::TooManyNodes { limit: limits.nodes }),
         // What was found so far is dropped: half of the facts would look like all of them.
         Err(Stop::Unparsed(reason)) => {
-            let moves = Moves::Anything;
-            Ok(Statement { unparsed: Some(reason), temporary, moves, ..Statement::new(kind, span) })
+            let (moves, exposes) = (Moves::Anything, Exposure::anything());
+            Ok(Statement { unparsed: Some(reason), temporary, moves, exposes, ..Statement::new(kind, span) })
         }
     }
 }
@@ -72,6 +73,7 @@ fn fill(statement: &mut Statement, node: Node<'_>, budget: &mut usize) -> Done {
         Node::DoStmt(_) => {
             statement.runs_block = true;
             statement.moves = Moves::Anything;
+            statement.exposes = Exposure::anything();
             statement.has_predicate = Some(false);
             Ok(())
         }
@@ -89,8 +91,9 @@ fn fill(statement: &mut Statement, node: Node<'_>, budget: &mut usize) -> Done {
         Node::ClosePortalStmt(close) => prepared::is_not_ours(close.portalname().unwrap_or_default()),
         Node::UnlistenStmt(_) => Ok(()),
         _ => {
+            contents(statement, node, budget).unwrap_or(Err(UnparsedReason::StatementKind.into()))?;
             statement.outputs = output::of(node);
-            contents(statement, node, budget).unwrap_or(Err(UnparsedReason::StatementKind.into()))
+            Ok(())
         }
     }
 }
@@ -136,6 +139,7 @@ pub(crate) fn kept(statement: &mut Statement, node: Node<'_>, budget: &mut usize
 fn end(walker: Walker<'_, '_>, statement: &mut Statement, node: Node<'_>) -> usize {
     let intos = walker.found.intos;
     walker.found.into_statement(statement);
+    statement.exposes = exposure::of(node);
     statement.add_kinds([StatementKind::of(node)]);
     intos
 }
@@ -153,6 +157,7 @@ fn procedure(call: &nodes::CallStmt, statement: &mut Statement, budget: &mut usi
     no_into(walker.found.intos)?;
     walker.found.into_statement(statement);
     statement.moves = Moves::Anything;
+    statement.exposes = Exposure::anything();
     statement.procedure = Some(crate::walk::name(call.funcname())?);
     Ok(())
 }

@@ -77,10 +77,11 @@ pub struct Statement {
     pub temporary: bool,
 }
 
-/// What a statement copies from what it reads into what it writes.
+/// What a statement copies from what it reads into what it writes, or hands to functions and operators that are not
+/// known to be harmless, which is as good as written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Moves {
-    /// It writes nothing, or nothing but constants and parameters.
+    /// Nothing, or nothing but constants and parameters.
     #[default]
     Nothing,
     /// Values of columns of these names, sorted, whatever relation has them.
@@ -101,10 +102,18 @@ pub struct Exposure {
     pub derived: Vec<(String, Vec<String>)>,
 }
 
+impl Exposure {
+    /// That of what is not understood.
+    pub(crate) fn anything() -> Self {
+        Self { anything: true, ..Self::default() }
+    }
+}
+
 /// What an entry of a target list is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Output {
-    /// A plain `count`: not within an expression, and not over a window.
+    /// A plain `count` of rows, of constants or of a column: not within an expression, not over a window, and with no
+    /// FILTER but plain tests.
     Count,
     /// A star, which stands for any number of columns.
     Star,

@@ -4,5 +4,6 @@ mod bounds;
 mod bypass;
 mod complete;
 mod covered;
+mod exposes;
 mod golden;
 mod moves;

@@ -14,7 +14,7 @@ use crate::{
 };
 pub(crate) use expression::name;
 use moved::Moved;
-pub(crate) use moved::gives_no_rows;
+pub(crate) use moved::{TAKE_ROWS, gives_no_rows, is_built_in, is_harmless};
 use std::collections::{BTreeSet, HashMap};
 
 /// Why a walk ended early.
@@ -230,14 +230,23 @@ impl<'t, 'b> Walker<'t, 'b> {
         Ok(())
     }
 
+    /// Pushes what `body` pushes, as written if `written`.
+    pub(crate) fn push_as(&mut self, written: bool, body: impl FnOnce(&mut Self) -> Done) -> Done {
+        if written {
+            self.stack.push(Task::Unwrite);
+        }
+        body(self)?;
+        if written {
+            self.stack.push(Task::Write);
+        }
+        Ok(())
+    }
+
     fn visit_written(&mut self, node: Node<'t>) -> Done {
         if let Node::SelectStmt(select) = node {
             return self.select(select, true);
         }
-        self.stack.push(Task::Unwrite);
-        self.push(node)?;
-        self.stack.push(Task::Write);
-        Ok(())
+        self.push_as(true, |w| w.push(node))
     }
 
     /// The allow-list. A node that is not here makes the statement unparsed.
@@ -271,8 +280,9 @@ impl<'t, 'b> Walker<'t, 'b> {
             }
             Node::ColumnDef(column) => self.column_definition(column),
             Node::RangeTableSample(sample) => {
-                self.found.functions.insert(name(sample.method())?);
-                self.push_list(sample.args())?;
+                let method = name(sample.method())?;
+                self.push_as(!is_harmless(&method), |w| w.push_list(sample.args()))?;
+                self.found.functions.insert(method);
                 self.push_all([sample.relation(), sample.repeatable()])
             }
 
@@ -284,7 +294,7 @@ impl<'t, 'b> Walker<'t, 'b> {
                 if !sort.use_op().is_empty() {
                     self.found.operators.insert(name(sort.use_op())?);
                 }
-                self.push(sort.node())
+                self.push_as(!is_built_in(sort.use_op()), |w| w.push(sort.node()))
             }
             Node::WindowDef(window) => {
                 window.order_clause().iter().try_for_each(|sort| self.push(Node::SortBy(sort)))?;
@@ -312,9 +322,11 @@ impl<'t, 'b> Walker<'t, 'b> {
             for sort in select.sort_clause() {
                 w.push(Node::SortBy(sort))?;
             }
-            for list in [select.distinct_clause(), select.group_clause(), select.window_clause()] {
+            for list in [select.distinct_clause(), select.group_clause()] {
                 w.push_list(list)?;
             }
+            // What is written may be numbers that these give.
+            w.push_as(written, |w| w.push_list(select.window_clause()))?;
             w.push_all([
                 select.where_clause(),
                 select.having_clause(),

@@ -50,8 +50,8 @@ impl Core {
         .await
     }
 
-    /// Ends what has run out of time: for voting, or for use. To be called every second; returns how many there
-    /// were.
+    /// Ends what has run out of time, for voting or for use, and what a death of this process left behind of a
+    /// session that is closed. To be called every second; returns how many there were.
     ///
     /// # Errors
     /// The store's.
@@ -66,9 +66,17 @@ impl Core {
                 let seen = record.state;
                 self.expire(record, seen).await?;
                 expired += 1;
+            } else if self.is_closed(record.session).await {
+                self.end_approval(record, ApprovalState::Cancelled, self.by_itself("session ended")).await?;
+                expired += 1;
             }
         }
         Ok(expired)
+    }
+
+    /// Whether a session is known to be closed.
+    async fn is_closed(&self, session: SessionId) -> bool {
+        self.parts.store.session(session).await.is_ok_and(|session| session.closed_at.is_some())
     }
 
     /// The session has ended, and with it everything that it waited for.

@@ -126,6 +126,20 @@ async fn an_edge_hears_of_a_change_once_it_is_audited() {
 }
 
 #[tokio::test]
+async fn an_approval_that_a_crash_left_open_ends_after_its_session() {
+    let scene = Scene::set().await;
+    let approval = scene.asked().await;
+    assert_eq!(scene.bench.core.expire_approvals().await.unwrap(), 0, "the control: it is waited for");
+    // The first of the steps in which a session ends, and no other.
+    let store = &scene.bench.core.parts.store;
+    let session = scene.session.id.parse().unwrap();
+    store.close_session(session, scene.bench.core.now(), "edge restarted").await.unwrap();
+    assert_eq!(scene.bench.core.expire_approvals().await.unwrap(), 1);
+    assert_eq!(scene.approval(&approval.id).await.state(), v1::ApprovalState::Cancelled);
+    assert_eq!(scene.bench.core.expire_approvals().await.unwrap(), 0);
+}
+
+#[tokio::test]
 async fn an_approval_expires() {
     let scene = Scene::set().await;
     let mut attached = scene.edge.attach(&scene.bench).await;

@@ -68,7 +68,7 @@ async fn holds_and_denials_and_masks_that_cannot_be_applied_yield_no_permit() {
     let Admission::Held(holdable) = admission else { panic!("{admission:?}") };
     assert!(world.log().is_empty(), "recorded once it is known what becomes of it");
     let refusal = Refusal::denied(Reason::SessionState, "no");
-    let refusal = session.refuse_held(*holdable, refusal).await;
+    let refusal = session.refuse_held(holdable, refusal).await;
     assert_eq!((refusal.reason, refusal.session), (Reason::SessionState, Some(session.facts().session)));
     assert_eq!(world.log(), ["refusal session_state PageCache"]);
 

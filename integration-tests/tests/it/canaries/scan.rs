@@ -118,8 +118,8 @@ fn pair(first: u8, second: u8) -> usize {
     usize::from(first) << 8 | usize::from(second)
 }
 
-/// What of a text tells it from every other: both ends of a secret, and of a JWT those of its signature, without which
-/// it is nobody's, and the end of its claims.
+/// What of a text tells it from every other: both ends of a secret, and of a JWT those of its signature,
+/// without which it is nobody's, and the end of its claims.
 fn parts(text: &str) -> Vec<Vec<u8>> {
     let ends = |part: &str| {
         let part = part.as_bytes();

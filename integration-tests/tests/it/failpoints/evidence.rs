@@ -39,8 +39,8 @@ impl Evidence {
         Self { rows: done.iter().map(|done| rows(world, done)).collect(), recordings, cut }
     }
 
-    /// What contradicts that nothing ran without an intent or twice, that what was told to have run did, and that
-    /// `unknown` stands where an edge died and nowhere else.
+    /// What contradicts that nothing ran without an intent or twice, that what was told to have run did, and
+    /// that `unknown` stands where an edge died and nowhere else.
     pub(super) fn faults(&self, done: &[Done]) -> Vec<String> {
         let mut faults: Vec<String> =
             self.rows.iter().zip(done).filter_map(|(rows, done)| self.fault(*rows, done)).collect();
@@ -150,7 +150,8 @@ fn no_approval_is_left(world: &World) {
     wait_until_or(ARCHIVED, || open().is_empty(), || format!("{:#?}\n{}", open(), world.log()));
 }
 
-/// Every recording, sealed and verified. One of a session that no client was let into has nothing to be archived.
+/// Every recording, sealed and verified. One of a session that no client was let into has nothing to be
+/// archived.
 fn archived(world: &World, done: &[Done]) -> Vec<Recording> {
     let served = done.iter().filter(|done| !done.cut).map(|done| done.user.as_str());
     let looked = world.looked.iter().filter(|(_, cut)| !cut).map(|(user, _)| user.as_str());

@@ -119,7 +119,8 @@ async fn open(world: &World, user: &str) -> Result<(Client, UnboundedReceiver<St
     Ok((client, held))
 }
 
-/// Sends what waits for people, and has them do something about it: again, if the control plane died while they did.
+/// Sends what waits for people, and has them do something about it: again, if the control plane died while
+/// they did.
 async fn held_until(
     client: &Client,
     sql: &str,

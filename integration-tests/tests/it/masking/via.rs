@@ -6,7 +6,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio_postgres::{
     Client, Config, NoTls,
     config::SslMode,
@@ -103,10 +103,10 @@ fn fed(mut command: Command, password: Option<&str>, input: &str) -> Output {
 /// Parse, Bind, Execute and Sync of a statement without a name. `formats` are those of the results.
 pub(super) fn extended(session: &mut Wire, sql: &str, values: &[&str], formats: &[u16]) -> wire::Answer {
     session.put(&[
-        serde_json::json!(["parse", "", sql]),
-        serde_json::json!(["bind", "", "", values, formats]),
-        serde_json::json!(["execute", "", 0]),
-        serde_json::json!(["sync"]),
+        json!(["parse", "", sql]),
+        json!(["bind", "", "", values, formats]),
+        json!(["execute", "", 0]),
+        json!(["sync"]),
     ]);
     session.finish()
 }
@@ -132,11 +132,11 @@ pub(super) fn tokio(target: &Target<'_>, agent: &str, statements: &[&str]) -> Ve
     })
 }
 
-/// The same with the database itself, past the edge.
+/// The same with the database itself, past the edge, by one of the stack's connection strings for that.
 pub(super) fn tokio_directly(dsn: &str, statements: &[&str]) -> Vec<Answer> {
-    let (config, _) =
-        dsn.split_once('?').map(|(_, parameters)| (parameters.replace('&', " "), ())).expect("dsn");
-    let config: Config = format!("{config} dbname=shop").parse().expect("a connection string");
+    let (_, parameters) = dsn.split_once('?').expect("parameters");
+    let config: Config =
+        format!("dbname=shop {}", parameters.replace('&', " ")).parse().expect("a connection string");
     runtime().block_on(async {
         let (client, connection) = config.connect(NoTls).await.expect("a session");
         tokio::spawn(connection);

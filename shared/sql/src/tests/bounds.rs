@@ -69,6 +69,46 @@ fn long_chains_fit_a_workers_stack() {
     }
 }
 
+/// What is told of rows is told in time that grows with the text.
+#[test]
+fn wide_queries_take_no_long_time() {
+    let list = |n: usize, of: &dyn Fn(usize) -> String| (0..n).map(of).collect::<Vec<_>>().join(", ");
+    let n = 4_000;
+    let computed = list(n, &|i| format!("a{i} + b{i}"));
+    let aliased = list(n, &|i| format!("a{i} + b{i} as c{i}"));
+    let keys = list(n, &|i| format!("c{i}"));
+    let tests: String = (0..n / 2).map(|i| format!(" or c{i} = {i}")).collect();
+    let bare = list(n, &|i| format!("a{i}"));
+    let arm = list(50, &|i| format!("a{i} + b{i} as c{i}"));
+    for (name, sql) in [
+        ("unnamed and sorted", format!("SELECT {computed} FROM t ORDER BY {keys}")),
+        ("aliased and sorted", format!("SELECT {aliased} FROM t ORDER BY {keys}")),
+        ("derived and tested", format!("SELECT 1 FROM (SELECT {aliased} FROM t) s WHERE a{tests}")),
+        ("one of many", format!("SELECT 1 FROM (SELECT concat({bare}), {computed} FROM t) s WHERE a{tests}")),
+        (
+            "many arms",
+            format!("SELECT 1 FROM (SELECT {arm}{}) s", format!(" UNION ALL SELECT {arm}").repeat(100)),
+        ),
+        (
+            "sorted arms",
+            format!("SELECT {aliased} UNION ALL SELECT {bare} UNION ALL SELECT {bare} ORDER BY {keys}"),
+        ),
+        (
+            "nested",
+            (0..300)
+                .fold(format!("SELECT {bare} FROM t"), |inner, i| format!("SELECT (SELECT a{i}, ({inner})"))
+                + &")".repeat(600),
+        ),
+        ("one column", format!("SELECT 1 WHERE a = 1{}", " OR (a = 2 AND b = 1)".repeat(2_000))),
+    ] {
+        let start = Instant::now();
+        let outcome = on_small_stack(sql);
+        assert!(outcome.is_ok(), "{name}: {outcome:?}");
+        assert!(start.elapsed() < Duration::from_secs(2), "{name}: {:?}", start.elapsed());
+        eprintln!("{name} {:?}", start.elapsed());
+    }
+}
+
 #[test]
 fn longer_chains_are_refused_before_the_parser_sees_them() {
     let n = 100_000;

@@ -1,8 +1,8 @@
 //! Expressions: what is called, compared, cast and selected.
 
-use super::{Done, Stop, Walker};
+use super::{Done, Stop, Walker, is_built_in, is_harmless};
 use crate::grammar::{A_Expr_Kind as Kind, Node, NodeList, SubLinkType, nodes};
-use crate::{QualifiedName, UnparsedReason};
+use crate::{QualifiedName, UnparsedReason, known_harmless};
 
 impl<'t> Walker<'t, '_> {
     pub(super) fn expression(&mut self, node: Node<'t>) -> Done {
@@ -36,7 +36,11 @@ impl<'t> Walker<'t, '_> {
             Node::CaseWhen(when) => self.push_all([when.expr(), when.result()]),
             Node::A_Indirection(of) => {
                 self.indirection(of.indirection())?;
-                self.push(of.arg())
+                // Each name may be that of a function.
+                let is_harmless =
+                    |step| !matches!(step, Node::String(field) if !field.sval().is_some_and(known_harmless));
+                let acts = !of.indirection().iter().all(is_harmless);
+                self.push_as(acts, |w| w.push(of.arg()))
             }
             // `(a, b) = source` repeats the one source for each column.
             Node::MultiAssignRef(part) if part.colno == 1 => self.push(part.source()),
@@ -85,11 +89,14 @@ impl<'t> Walker<'t, '_> {
         if called.schema.as_deref() == Some("pg_catalog") && called.name == "json_object" {
             self.found.functions.insert(QualifiedName::bare("json_object"));
         }
+        let acts = !is_harmless(&called);
         self.found.functions.insert(called);
-        self.push_list(call.args())?;
-        call.agg_order().iter().try_for_each(|sort| self.push(Node::SortBy(sort)))?;
-        self.push(call.agg_filter())?;
-        call.over().map_or(Ok(()), |window| self.push(Node::WindowDef(window)))
+        self.push_as(acts, |w| {
+            w.push_list(call.args())?;
+            call.agg_order().iter().try_for_each(|sort| w.push(Node::SortBy(sort)))?;
+            w.push(call.agg_filter())?;
+            call.over().map_or(Ok(()), |window| w.push(Node::WindowDef(window)))
+        })
     }
 
     fn operation(&mut self, expression: &'t nodes::A_Expr) -> Done {
@@ -116,7 +123,8 @@ impl<'t> Walker<'t, '_> {
             }
             _ => return Err(UnparsedReason::Expression.into()),
         }
-        self.push_all([expression.lexpr(), expression.rexpr()])
+        let acts = !is_built_in(expression.name());
+        self.push_as(acts, |w| w.push_all([expression.lexpr(), expression.rexpr()]))
     }
 
     fn sub_link(&mut self, link: &'t nodes::SubLink) -> Done {
@@ -129,7 +137,11 @@ impl<'t> Walker<'t, '_> {
             }
             _ => return Err(UnparsedReason::Expression.into()),
         }
-        self.push_all([link.testexpr(), link.subselect()])
+        if is_built_in(link.oper_name()) {
+            return self.push_all([link.testexpr(), link.subselect()]);
+        }
+        self.push_written(link.testexpr())?;
+        self.push_written(link.subselect())
     }
 
     pub(crate) fn type_name(&mut self, type_name: Option<&'t nodes::TypeName>) -> Done {

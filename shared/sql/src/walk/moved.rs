@@ -1,7 +1,8 @@
 //! What is copied from what is read into what is written.
 //!
 //! Within the expressions whose values are written (SET, VALUES, the target list of a query whose rows are
-//! kept) every column that is mentioned counts as copied. Names of columns say which only as long as nothing
+//! kept, the windows that it names) every column that is mentioned counts as copied, and so it does in what is
+//! handed to functions and operators that are not known to be harmless, wherever these stand. Names of columns say which only as long as nothing
 //! gives them others: beside a subquery, a common table expression, a function in FROM or a list of new
 //! names, anything may be copied.
 
@@ -13,7 +14,7 @@ use std::collections::BTreeSet;
 /// Functions that are not harmless, and give nothing that stands in a table.
 const GIVE_NO_ROWS: [&str; 3] = ["currval", "lastval", "nextval"];
 /// Harmless functions that take a whole row: `t.to_json` is one of these where `t` has no such column.
-const TAKE_ROWS: [&str; 16] = [
+pub(crate) const TAKE_ROWS: [&str; 16] = [
     "any_value",
     "array_agg",
     "concat",
@@ -106,14 +107,18 @@ impl Walker<'_, '_> {
     }
 }
 
+/// Whether a function is built in and known to be harmless, as far as its name says.
+pub(crate) fn is_harmless(function: &QualifiedName) -> bool {
+    function.schema.as_deref().is_none_or(|schema| schema == "pg_catalog") && known_harmless(&function.name)
+}
+
 /// Whether what a function gives comes from its arguments, or at least from no table.
 pub(crate) fn gives_no_rows(function: &QualifiedName) -> bool {
-    let name = function.name.as_str();
     let is_built_in = function.schema.as_deref().is_none_or(|schema| schema == "pg_catalog");
-    is_built_in && (known_harmless(name) || GIVE_NO_ROWS.contains(&name))
+    is_harmless(function) || (is_built_in && GIVE_NO_ROWS.contains(&function.name.as_str()))
 }
 
 /// Whether a name is of the built-in schema, as far as it says.
-fn is_built_in(name: &NodeList) -> bool {
+pub(crate) fn is_built_in(name: &NodeList) -> bool {
     name.len() < 2 || super::name(name).is_ok_and(|name| name.schema.as_deref() == Some("pg_catalog"))
 }

@@ -53,7 +53,7 @@ fn delete() -> Operation {
 async fn holdable(world: &World, session: &mut Session<World>) -> Holdable {
     *world.verdict.borrow_mut() = held_for("dba", 2);
     match session.admit(delete()).await.expect("held") {
-        Admission::Held(holdable) => *holdable,
+        Admission::Held(holdable) => holdable,
         Admission::Permitted(permit) => panic!("{permit:?}"),
     }
 }

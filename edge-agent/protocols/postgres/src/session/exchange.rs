@@ -182,7 +182,7 @@ impl<P: Ports> Driver<'_, P> {
                 Some(statement) => self.deallocate_here(permit, &statement, read.way).await,
                 None => self.send(permit, &read, sent).await,
             },
-            (Ok(Admission::Held(holdable)), _) => Box::pin(self.hold(&read, *holdable)).await,
+            (Ok(Admission::Held(holdable)), _) => Box::pin(self.hold(&read, holdable)).await,
             (Err(refusal), _) => self.turned_down(&refusal, read.way).await,
         }
     }

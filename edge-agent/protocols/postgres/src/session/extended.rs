@@ -124,7 +124,7 @@ impl<P: Ports> Driver<'_, P> {
             Admission::Held(holdable) => {
                 let message = "policy changed, and now asks for an approval of what is already under way";
                 let refusal = Refusal::denied(Reason::SessionState, message);
-                Err(self.session.refuse_held(*holdable, refusal).await)
+                Err(self.session.refuse_held(holdable, refusal).await)
             }
         }
     }

@@ -35,7 +35,7 @@ fn an_edge_without_its_control_plane_opens_nothing_and_cuts_everything_at_the_en
     stack.freeze();
     ask.write_all(b"SELECT 'while it is away', count(*) FROM orders;\n").expect("written");
     let answer = answers.next().expect("a line").expect("text");
-    assert_eq!(answer, "while it is away|3", "what policy allows alone goes on while the lease holds");
+    assert_eq!(answer, "while it is away|4", "what policy allows alone goes on while the lease holds");
 
     let ended = wait_until("the session to be cut", Duration::from_secs(20), || {
         let _ = ask.write_all(b"SELECT 1;\n");

@@ -282,9 +282,9 @@ fn the_caller_never_sees_the_credential_and_the_target_never_the_callers_token()
 fn a_large_result_arrives_whole() {
     let stack = shared();
     let token = stack.token("reader");
-    let rows = "FROM customers a, orders b, orders c, orders d";
+    let rows = "FROM orders a, orders b, orders c, orders d";
     let expected = stack.owner(&format!("SELECT count(*) {rows}"));
-    let through = stack.psql(&token, &format!("SELECT repeat(a.name, 5000), b.id {rows}"));
+    let through = stack.psql(&token, &format!("SELECT repeat(a.status, 10000), b.id {rows}"));
     assert_eq!(through.code, 0, "{}", through.stderr);
     assert_eq!(through.stdout.lines().count().to_string(), expected);
     assert!(through.stdout.len() > 5_000_000, "{} bytes", through.stdout.len());

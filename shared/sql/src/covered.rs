@@ -36,6 +36,7 @@ pub(crate) fn cover(text: &[u8], string: &str, number: &str) -> Option<String> {
         // What stands for a literal is not to be read together with what is before it.
         let joins = match (token, covered.as_bytes().last()) {
             (Token::String | Token::Number, Some(b'\'')) => true,
+            (Token::String, Some(b'&')) => covered.ends_with("u&") || covered.ends_with("U&"),
             (Token::Number, Some(before)) => *before == b'&' || is_word(*before),
             _ => false,
         };

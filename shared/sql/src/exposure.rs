@@ -24,7 +24,9 @@ mod source;
 mod target;
 
 use crate::Exposure;
-use crate::grammar::{BoolExprType, Node, NodeList, SubLinkType, nodes};
+use crate::grammar::{A_Expr_Kind, BoolExprType, Node, NodeList, SubLinkType, nodes};
+use crate::output::counts_rows;
+use crate::walk::is_built_in;
 use gathered::Gathered;
 use noted::Noted;
 use query::Targets;
@@ -100,10 +102,25 @@ impl<'t> Reader<'t> {
 
     /// Gathers what an expression mentions.
     fn gather(&mut self, node: Node<'t>, becomes: Use<'t>) {
+        self.gather_all([node], becomes);
+    }
+
+    fn gather_all<const N: usize>(&mut self, nodes: [Node<'t>; N], becomes: Use<'t>) {
         let sink = self.gathered.len();
         self.gathered.push(Gathered::default());
         self.push(Task::Close(sink, becomes));
-        self.push(Task::Expression(node, sink));
+        nodes.into_iter().for_each(|node| self.push(Task::Expression(node, sink)));
+    }
+
+    /// The same of the value of one aggregate. A mere count says of its argument whether it is NULL, however often.
+    fn gather_aggregate(&mut self, node: Node<'t>, becomes: Use<'t>) {
+        match node {
+            Node::FuncCall(call) if counts_rows(call) => {
+                self.gather_all([Node::NodeList(call.args()), call.agg_filter()], becomes);
+                self.gathered.last_mut().into_iter().for_each(|gathered| gathered.names.extend(["count"]));
+            }
+            _ => self.gather(node, becomes),
+        }
     }
 
     fn expose(&mut self, node: Node<'t>) {
@@ -137,6 +154,12 @@ impl<'t> Reader<'t> {
             Node::SubLink(link) if link.sub_link_type == SubLinkType::EXISTS_SUBLINK => {
                 self.push(Task::Statement(link.subselect(), Targets::Ignored));
             }
+            // `count(a) > 1`.
+            Node::A_Expr(e)
+                if is_constant(e.rexpr()) && e.kind == A_Expr_Kind::AEXPR_OP && is_built_in(e.name()) =>
+            {
+                self.gather_aggregate(e.lexpr(), Use::Test(group));
+            }
             _ => self.gather(node, Use::Test(group)),
         }
     }
@@ -149,6 +172,10 @@ impl<'t> Reader<'t> {
             Use::Target(target) => self.close_target(gathered, target),
         }
     }
+}
+
+fn is_constant(node: Node<'_>) -> bool {
+    matches!(node, Node::A_Const(_) | Node::ParamRef(_))
 }
 
 /// The name of a column that stands by itself, and whether it is all there is: then it may be that of a relation,

@@ -25,25 +25,26 @@ pub(crate) fn entry(value: Node<'_>) -> Output {
     }
 }
 
-/// `count` of rows, of a column or of a constant, as an aggregate: over a window it says something of each row.
+/// `count` of rows, of a column or of a constant, as an aggregate.
 fn is_count(call: &nodes::FuncCall) -> bool {
+    let counts = call.agg_star || call.args().iter().all(is_countable);
+    counts && counts_rows(call) && is_plain_test(call.agg_filter())
+}
+
+/// Whether a call is `count` of rows or of one argument, as an aggregate: over a window it says something of each row.
+pub(crate) fn counts_rows(call: &nodes::FuncCall) -> bool {
     let named = crate::walk::name(call.funcname()).is_ok_and(|name| {
         name.name == "count"
             && name.catalog.is_none()
             && name.schema.is_none_or(|schema| schema == "pg_catalog")
     });
-    let counts = if call.agg_star {
-        call.args().is_empty()
-    } else {
-        call.args().len() == 1 && call.args().iter().all(is_countable)
-    };
+    let arguments = if call.agg_star { 0 } else { 1 };
     named
-        && counts
+        && call.args().len() == arguments
         && call.over().is_none()
         && call.agg_order().is_empty()
         && !call.agg_within_group
         && !call.func_variadic
-        && is_plain_test(call.agg_filter())
 }
 
 /// What is computed can be NULL as the values of several columns will have it.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Road, VEIL, reader, row, travel, travel_without, via};
+use super::{Road, VEIL, reader, row, travel, travel_by_wire, via};
 use crate::stack::shared;
 
 const CARD: &str = "4111111111111111";
@@ -140,5 +140,5 @@ fn who_may_see_a_class_is_shown_its_findings_and_no_others() {
         );
     }
     assert_eq!(shared().owner("SELECT words FROM veil_found").matches('@').count(), 2, "the control");
-    travel_without(&["asyncpg"], "reader", &[("SELECT jb->'to'->>0 FROM veil_found", 1, "ada@example.com")]);
+    travel_by_wire("reader", &[("SELECT jb->'to'->>0 FROM veil_found", 1, "ada@example.com")]);
 }

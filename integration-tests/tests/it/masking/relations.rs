@@ -1,6 +1,6 @@
 //! Whatever shows a tagged column from somewhere else: views, partitions, heirs, statistics, plans.
 
-use super::{Road, travel, travel_without};
+use super::{Road, travel, travel_by_wire};
 
 #[test]
 fn a_tagged_column_is_masked_through_views_of_any_depth() {
@@ -23,12 +23,12 @@ fn a_tagged_column_is_masked_through_views_of_any_depth() {
             ("SELECT id, nick FROM veil_nicks WHERE id = 1", 1, "1 | ada"),
         ],
     );
-    travel_without(&["asyncpg"], "writer", &[("SELECT person FROM veil_whole", 3, "∅")]);
+    travel_by_wire("writer", &[("SELECT person FROM veil_whole", 3, "∅")]);
 }
 
 #[test]
 fn a_tag_of_a_view_holds_for_that_view_and_for_what_shows_it() {
-    travel(
+    travel_by_wire(
         "writer",
         &[
             ("SELECT * FROM veil_shown WHERE id = 1", 1, "1 | [contact]"),
@@ -60,7 +60,7 @@ fn a_tag_holds_for_the_whole_tree_of_partitions_and_heirs() {
 
 #[test]
 fn a_tag_of_what_an_heir_alone_has_holds_for_that() {
-    travel(
+    travel_by_wire(
         "writer",
         &[
             ("SELECT * FROM veil_branch", 1, "1 | oak | [contact]"),
@@ -72,12 +72,12 @@ fn a_tag_of_what_an_heir_alone_has_holds_for_that() {
 #[test]
 fn names_that_have_to_be_quoted_are_those_of_their_tags() {
     let road = "SELECT id, \"E-Mail ü, \"\"%\"\"\" FROM \"veil Odd/\"\"%'\"";
-    travel("writer", &[(road, 1, "1 | [contact]")]);
+    travel_by_wire("writer", &[(road, 1, "1 | [contact]")]);
 }
 
 #[test]
 fn columns_that_are_generated_from_it_are_masked() {
-    travel(
+    travel_by_wire(
         "writer",
         &[
             ("SELECT place FROM veil_people", 3, "[contact]"),

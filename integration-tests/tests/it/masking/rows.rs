@@ -1,6 +1,6 @@
 //! Which rows there are tells no more about a tagged column than the plain tests of it that a statement spells out.
 
-use super::{Road, VEIL, travel, travel_or_be_refused, via::extended};
+use super::{Road, VEIL, travel_by_wire, travel_or_be_refused, via::extended};
 use crate::wire::says;
 
 /// What decides about rows by a tagged column otherwise is masked where it is answered, and need not be answered.
@@ -56,7 +56,7 @@ fn what_decides_about_rows_by_a_tagged_column_is_masked_or_refused() {
 
 #[test]
 fn a_plain_test_of_a_tagged_column_goes_on() {
-    travel(
+    travel_by_wire(
         "writer",
         &[
             ("SELECT nick FROM veil_people WHERE mail = 'Quokkaada~Quokkanorth'", 1, "ada"),

@@ -42,12 +42,17 @@ pub(super) fn everyone(target: &Target<'_>, agent: &str, statements: &[&str]) ->
         })
         .collect();
     answers.insert("psql".to_owned(), psql(&dsn, Some(&token), statements));
-    let mut session = Wire::open(&dsn, &token, &[]);
-    answers.insert("wire".to_owned(), statements.iter().map(|sql| of_wire(session.query(sql))).collect());
-    let extended = statements.iter().map(|sql| of_wire(extended(&mut session, sql, &[], &[])));
-    answers.insert("wire, extended".to_owned(), extended.collect());
     answers.insert("tokio-postgres".to_owned(), tokio(target, agent, statements));
+    answers.extend(wires(target, agent, statements));
     answers
+}
+
+/// The same at the level of the wire, by the simple and by the extended protocol, in one session.
+pub(super) fn wires(target: &Target<'_>, agent: &str, statements: &[&str]) -> Answers {
+    let mut session = Wire::open(&target.dsn(), &target.stack.token(agent), &[]);
+    let simple = statements.iter().map(|sql| of_wire(session.query(sql))).collect();
+    let extended = statements.iter().map(|sql| of_wire(extended(&mut session, sql, &[], &[]))).collect();
+    [("wire".to_owned(), simple), ("wire, extended".to_owned(), extended)].into()
 }
 
 /// `clients/masking_client.py`: what each of its clients said.

@@ -39,6 +39,43 @@ const VARY: [&str; 9] = [
     "uuidv7",
 ];
 
+/// Aggregates whose value depends on how often a row is there, which a join decides: in `sum(a) > 9` and
+/// `get_bit(max(a), count(*))` rows are as good as another column. Sorted.
+const WEIGH: [&str; 32] = [
+    "array_agg",
+    "avg",
+    "bit_xor",
+    "corr",
+    "count",
+    "covar_pop",
+    "covar_samp",
+    "json_agg",
+    "json_object_agg",
+    "jsonb_agg",
+    "jsonb_object_agg",
+    "mode",
+    "percentile_cont",
+    "percentile_disc",
+    "range_agg",
+    "regr_avgx",
+    "regr_avgy",
+    "regr_count",
+    "regr_intercept",
+    "regr_r2",
+    "regr_slope",
+    "regr_sxx",
+    "regr_sxy",
+    "regr_syy",
+    "stddev",
+    "stddev_pop",
+    "stddev_samp",
+    "string_agg",
+    "sum",
+    "var_pop",
+    "var_samp",
+    "variance",
+];
+
 impl<'t> Reader<'t> {
     /// What is not listed was not let through either, and counts as anything.
     pub(super) fn expression(&mut self, node: Node<'t>, sink: usize) {
@@ -56,8 +93,10 @@ impl<'t> Reader<'t> {
             }
             Node::SubLink(link) => self.sub_link(link, sink),
             Node::TypeCast(cast) => {
-                let named =
-                    cast.type_name().and_then(|of| of.names().iter().last()).and_then(|part| part.sval());
+                let named = cast
+                    .type_name()
+                    .and_then(|of| of.names().iter().next_back())
+                    .and_then(|part| part.sval());
                 self.with(sink, |gathered| gathered.names.extend(named));
                 self.parts([cast.arg()], sink);
             }
@@ -137,8 +176,9 @@ impl<'t> Reader<'t> {
 
     fn call(&mut self, call: &'t nodes::FuncCall, sink: usize) {
         let is_ours = name(call.funcname()).is_ok_and(|name| is_harmless(&name));
-        let called = call.funcname().iter().last().and_then(|part| part.as_str());
+        let called = call.funcname().iter().next_back().and_then(|part| part.as_str());
         self.named(called.unwrap_or_default(), is_ours, sink);
+        self.varies(sink, call.agg_within_group);
         self.list(call.args(), sink);
         call.agg_order().iter().for_each(|sort| self.push(Task::Expression(Node::SortBy(sort), sink)));
         self.parts([call.agg_filter()], sink);
@@ -153,8 +193,8 @@ impl<'t> Reader<'t> {
         let harmless = built_in && crate::known_harmless(called);
         self.with(sink, |gathered| {
             gathered.names.insert(called);
-            gathered.varies |= !harmless || VARY.binary_search(&called).is_ok();
-            gathered.multiplies |= harmless && GIVE_ROWS.binary_search(&called).is_ok();
+            gathered.varies |= !harmless || [&VARY[..], &WEIGH].iter().any(|list| list.contains(&called));
+            gathered.multiplies |= harmless && GIVE_ROWS.contains(&called);
         });
     }
 
@@ -174,7 +214,7 @@ mod tests {
 
     #[test]
     fn the_lists_are_sorted_and_of_harmless_functions() {
-        for list in [&GIVE_ROWS[..], &VARY] {
+        for list in [&GIVE_ROWS[..], &VARY, &WEIGH] {
             assert!(list.is_sorted_by(|a, b| a < b));
             assert!(list.iter().all(|name| crate::known_harmless(name)));
         }

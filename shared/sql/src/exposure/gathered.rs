@@ -69,5 +69,5 @@ fn join<'t>(set: &mut BTreeSet<&'t str>, other: &mut BTreeSet<&'t str>) {
     if set.len() < other.len() {
         std::mem::swap(set, other);
     }
-    set.append(other);
+    set.extend(std::mem::take(other));
 }

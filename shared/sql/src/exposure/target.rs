@@ -180,7 +180,7 @@ impl<'t> Reader<'t> {
                 is_pooled: together.is_some(),
                 into: if let Targets::Into(sink) = targets { Some(sink) } else { None },
             };
-            self.gather(value, Use::Target(target));
+            self.gather_aggregate(value, Use::Target(target));
         }
     }
 

@@ -97,15 +97,14 @@ fn wide_queries_take_no_long_time() {
             "nested",
             (0..300)
                 .fold(format!("SELECT {bare} FROM t"), |inner, i| format!("SELECT (SELECT a{i}, ({inner})"))
-                + &")".repeat(600),
+                + &")".repeat(300),
         ),
-        ("one column", format!("SELECT 1 WHERE a = 1{}", " OR (a = 2 AND b = 1)".repeat(2_000))),
+        ("one column", format!("SELECT 1 WHERE a = 1{}", " OR (a = 2 AND b = 1)".repeat(1_000))),
     ] {
         let start = Instant::now();
         let outcome = on_small_stack(sql);
         assert!(outcome.is_ok(), "{name}: {outcome:?}");
         assert!(start.elapsed() < Duration::from_secs(2), "{name}: {:?}", start.elapsed());
-        eprintln!("{name} {:?}", start.elapsed());
     }
 }
 

@@ -20,6 +20,7 @@ fn literals_and_comments_are_covered() {
         ("SELECT U&'d!0061'\n--c\nuescape\n'!' x", "SELECT '?' x"),
         ("SELECT U&\"d!0061\" UESCAPE '!' FROM t", "SELECT U&\"d!0061\" UESCAPE '!' FROM t"),
         ("SELECT U&\"d\" UESCAPE 'secret'", "SELECT U&\"d\" UESCAPE '?'"),
+        ("SELECT u&E'a', U&$$a$$, u&1", "SELECT u& '?', U& '?', u& '?'"),
         ("SELECT U & 'a', U&b, uescape 'x'", "SELECT U & '?', U&b, uescape '?'"),
         ("SELECT 'a'\n  'b' 'c'", "SELECT '?' '?'"),
         ("SELECT 'a' -- c\n 'b', E'a'--\n'\\'b', d", "SELECT '?', '?', d"),

@@ -117,6 +117,12 @@ fn values_do_not_choose_rows() {
         "select n from nums, customers c where (c.*)::text = 'x'",
         "select n from nums where n = (select count(*) from customers c where ascii(c.email) > nums.id)",
         "select n from nums, customers group by n having bool_or(ascii(email) = n)",
+        "select n.n from customers c, nums n, nums m where m.n <= n.n group by n.n having sum(ascii(email)) > 1000",
+        "select n.n from customers c, nums n, nums m where m.n <= n.n group by n.n \
+         having get_bit(max(c.email)::bytea, count(*)::int) = 1",
+        "select n.n from customers c, nums n, nums m where m.n <= n.n group by n.n, email \
+         having get_bit(email::bytea, count(email)::int) = 1",
+        "select n from (select n.n, sum(ascii(email)) s from customers, nums n, nums m group by n.n) s where s > 9",
         "select n from nums, customers c where get_bit(c.email::bytea, \
          (extract(epoch from clock_timestamp() - now()) * 1000)::int) = 1",
     ]);
@@ -131,6 +137,8 @@ fn values_do_not_sort_rows() {
         "select substr(card, o.id), o.id from customers, orders o order by 1",
         "select substr(card, o.id), o.id from customers, orders o order by substr",
         "select substr(card, o.id) || '', o.id from customers, orders o order by \"?column?\"",
+        "with s as (select count(card), id from customers group by id order by count) select id from s",
+        "insert into sink select count(card) from customers group by id order by count",
         "select *, substr(card, o.id) from customers, orders o order by 8",
         "select distinct on (substr(card, o.id)) o.id from customers, orders o",
         "select count(*) from customers, nums group by substr(card, n)",
@@ -280,6 +288,9 @@ fn ordinary_statements_pass() {
         "select country, count(*) from customers group by country having count(*) > 1",
         "select email, count(*) from customers group by email having count(*) > 1 order by 2 desc, email",
         "select count(*) from customers where email like 'a%'",
+        "select country from customers group by country having count(email) > $1 and max(email) > 'x' \
+         and count(*) filter (where card is null) = 0",
+        "select country from (select country, count(email) as n from customers group by country) s where n > 3",
         "select count(distinct email) from customers",
         "select count(email), count(1), max(email) from customers",
         "select * from (select id, email from customers) s where s.email = $1",

@@ -126,6 +126,19 @@ fn a_notice_of_a_function_shows_no_value() {
     }
 }
 
+/// Five letters of a value fit into one.
+#[test]
+fn no_code_makes_an_sqlstate_of_a_value() {
+    let mut session = VEIL.session();
+    for level in ["EXCEPTION", "WARNING"] {
+        let code = "upper(left((SELECT max(mail) FROM veil_people), 5))";
+        let answer = session.query(&format!("DO $$ BEGIN RAISE {level} USING ERRCODE = {code}; END $$"));
+        let said = [answer.errors.as_slice(), &answer.notices].concat();
+        assert_eq!(said.len(), 1, "{level}: {answer:?}");
+        assert!(is_reduced(&said[0]) && said[0]["C"] != "QUOKK", "{level}: {answer:?}");
+    }
+}
+
 #[test]
 fn what_fails_at_the_end_of_a_transaction_shows_no_value_either() {
     let insert = "INSERT INTO veil_deferred VALUES (2, 'Quokkadeferred')";

@@ -73,11 +73,32 @@ impl Look {
 
     /// The text with what detectors find in it covered.
     pub(super) fn cover<'t>(&self, text: &'t [u8], detectors: Detectors) -> Cow<'t, [u8]> {
-        let label = |found: Detector| {
-            let slots = Detector::ALL.iter().zip(&self.labels);
-            slots.filter(|(one, _)| **one == found).map(|(_, label)| label.as_str()).next().unwrap_or(MASKED)
+        replace(text, detectors.findings(text), |detector| self.label_for(detector))
+    }
+
+    fn label_for(&self, found: Detector) -> &str {
+        let slots = Detector::ALL.iter().zip(&self.labels);
+        slots.filter(|(one, _)| **one == found).map(|(_, label)| label.as_str()).next().unwrap_or(MASKED)
+    }
+
+    /// The same in JSON, where text stands within quotes alone: a number is none, and a label in its place would be no
+    /// JSON any more.
+    pub(super) fn cover_json<'t>(&self, json: &'t [u8], detectors: Detectors) -> Cow<'t, [u8]> {
+        let (mut at, mut quoted, mut escaped) = (0, false, false);
+        let mut is_quoted = |place: usize| {
+            for byte in json.get(at..place).unwrap_or_default() {
+                match byte {
+                    _ if escaped => escaped = false,
+                    b'\\' => escaped = quoted,
+                    b'"' => quoted = !quoted,
+                    _ => {}
+                }
+            }
+            at = place;
+            quoted
         };
-        replace(text, detectors.findings(text), label)
+        let found = detectors.findings(json).filter(|found| is_quoted(found.range.start));
+        replace(json, found, |detector| self.label_for(detector))
     }
 
     /// Whether they find anything in a text.
@@ -102,7 +123,7 @@ impl Look {
         }
         let found = |value: &Bytes| match self.cover(value, self.all()) {
             Cow::Borrowed(_) => None,
-            Cow::Owned(_) => self.all().find(value).map(|found| self.label_of(found.detector)),
+            Cow::Owned(_) => self.all().find(value).map(|found| self.label_for(found.detector).into()),
         };
         let labels: Vec<Option<Arc<str>>> =
             parameters.iter().map(|parameter| parameter.value.as_ref().and_then(found)).collect();
@@ -112,16 +133,6 @@ impl Look {
             }
             covered => Shown::covered(Bytes::from(covered.into_owned()), binding.cloned(), labels),
         }
-    }
-
-    fn label_of(&self, detector: Detector) -> Arc<str> {
-        let slots = Detector::ALL.iter().zip(&self.labels);
-        slots
-            .filter(|(one, _)| **one == detector)
-            .map(|(_, label)| label.as_str())
-            .next()
-            .unwrap_or(MASKED)
-            .into()
     }
 }
 
@@ -181,6 +192,17 @@ mod tests {
         assert!(owed.contains(Detector::Email) && !owed.contains(Detector::Jwt));
         assert_eq!(look.classes(), [Arc::from("mail"), Arc::from("secrets")]);
         assert_eq!(&*look.cover(b"to a@b.example!", look.all()), b"to [mail]!");
+    }
+
+    #[test]
+    fn numbers_of_json_are_no_text() {
+        let class =
+            DataClass { name: "card".parse().unwrap(), columns: Vec::new(), detectors: vec![Detector::Card] };
+        let look = Look::of(&[class]);
+        let json = br#"{"a\\\"": 4111111111111111, "4111111111111111": "x 4111111111111111 \\"}"#;
+        let covered = look.cover_json(json, look.all());
+        assert_eq!(&*covered, br#"{"a\\\"": 4111111111111111, "[card]": "x [card] \\"}"#);
+        assert!(matches!(look.cover_json(b"[4111111111111111]", look.all()), Cow::Borrowed(_)));
     }
 
     #[test]

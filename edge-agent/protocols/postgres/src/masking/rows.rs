@@ -9,6 +9,7 @@ use countersign_model::{Reason, Refusal};
 use countersign_sql::Output;
 
 use super::{
+    cover::Holds,
     look::{Look, MASKED},
     messages,
     plan::{Column, columns},
@@ -226,7 +227,10 @@ impl ReplyMasker {
             if detectors.is_empty() {
                 return Some(Cow::Borrowed(value));
             }
-            let look = |text: &'v [u8]| self.look.cover(text, detectors);
+            let look = |text: &'v [u8]| match column.holds {
+                Holds::Json { .. } => self.look.cover_json(text, detectors),
+                _ => self.look.cover(text, detectors),
+            };
             let hidden = column.holds.hidden(value).is_some_and(|text| self.look.finds(&text, detectors));
             let patched = if hidden {
                 column.holds.label(MASKED).map(Cow::Owned)

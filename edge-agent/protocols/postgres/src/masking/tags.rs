@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use countersign_model::{Action, DataClass, Fact, TaggedColumn};
+use countersign_model::{Action, DataClass, Fact, NameKind, ResolvedName, Resource, TaggedColumn};
 use countersign_sql::{Access, Analysis, Moves};
 
 use super::origin::{Place, origins};
@@ -79,13 +79,13 @@ pub(crate) struct Tags {
 }
 
 impl Tags {
-    /// Reads the answer. `facts` are those of the statement: what runs unread code can reach every tagged column.
-    pub(crate) fn new(rows: Vec<Row>, classes: &[DataClass], facts: &[Fact]) -> Self {
+    /// Reads the answer. `facts` and `names` are those of the statement: what runs unread code can reach every tagged
+    /// column.
+    pub(crate) fn new(rows: Vec<Row>, classes: &[DataClass], facts: &[Fact], names: &[ResolvedName]) -> Self {
         let by_number: Vec<Arc<str>> =
             numbered(classes).map(|(class, _)| Arc::from(class.name.as_str())).collect();
-        let unread =
-            |fact: &Fact| matches!(fact.action, Action::PostgresCall | Action::PostgresDo | Action::Unparsed);
-        let mut tags = Self { is_opaque: facts.iter().any(unread), ..Self::default() };
+        let mut tags =
+            Self { is_opaque: facts.iter().any(is_unread) || names_foreign_type(names), ..Self::default() };
         let mut touched = BTreeSet::new();
         for row in rows {
             match row {
@@ -104,7 +104,7 @@ impl Tags {
                     tags.columns.insert((relation, attribute), name);
                 }
                 Row::Reached { relation, kind, rule, is_opaque, has_attached } => {
-                    tags.reached.insert(relation, is_stored(&kind));
+                    tags.reached.insert(relation, is_stored(&kind) && !is_opaque);
                     tags.is_opaque |= is_opaque;
                     tags.has_attached |= has_attached;
                     let origins = origins(&rule).into_iter();
@@ -219,6 +219,24 @@ fn with_derived<'n>(
     sensitive
 }
 
+/// Whether it runs code that nobody read. Settings are none: what would put a tagged value into one is refused.
+fn is_unread(fact: &Fact) -> bool {
+    match (&fact.action, &fact.resource) {
+        (Action::PostgresDo | Action::Unparsed, _) => true,
+        (Action::PostgresCall, Resource::Function { schema, function, .. }) => {
+            &**schema != "pg_catalog" || !["current_setting", "set_config"].contains(&&**function)
+        }
+        (Action::PostgresCall, _) => true,
+        _ => false,
+    }
+}
+
+/// Whether a statement names a type of somebody's: a cast may run code of theirs, which no name says.
+fn names_foreign_type(names: &[ResolvedName]) -> bool {
+    let is_built_in = |schema: &str| ["pg_catalog", "information_schema"].contains(&schema);
+    names.iter().any(|name| name.kind == NameKind::Type && !is_built_in(&name.schema))
+}
+
 /// Whether the columns of a relation of this kind are stored in it: tables, partitioned and foreign tables, sequences and
 /// TOAST tables. A view computes them, and a materialised view stores what it computed.
 fn is_stored(kind: &str) -> bool {
@@ -227,8 +245,6 @@ fn is_stored(kind: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use countersign_model::Resource;
-
     use super::*;
 
     fn class(name: &str, columns: &[(&str, &str)]) -> DataClass {
@@ -284,7 +300,7 @@ mod tests {
         let mut rows =
             vec![tagged(0, 10, 3), reached(10, "r", ""), reached(20, "v", &over), reached(30, "v", &above)];
         rows.extend([10, 20, 30].into_iter().flat_map(|relation| attributes(relation, 3)));
-        let tags = Tags::new(rows, &classes(), &[]);
+        let tags = Tags::new(rows, &classes(), &[], &[]);
         assert_eq!(words(&tags), ["email"]);
         for place in [(10, 3), (20, 1), (30, 1)] {
             assert!(matches!(tags.origin(place), Origin::Tagged(_)), "{place:?}");
@@ -300,14 +316,14 @@ mod tests {
     #[test]
     fn a_tag_without_its_column_is_for_the_whole_relation() {
         let rows = [tagged(0, 10, 0), reached(10, "r", "")].into_iter().chain(attributes(10, 1)).collect();
-        let tags = Tags::new(rows, &classes(), &[]);
+        let tags = Tags::new(rows, &classes(), &[], &[]);
         assert!(matches!(tags.origin((10, 1)), Origin::Tagged(_)));
     }
 
     #[test]
     fn views_that_go_round_in_circles_have_no_origin() {
         let rows = vec![reached(20, "v", &rule(&[(1, 20, 1)])), tagged(0, 10, 1)];
-        assert_eq!(Tags::new(rows, &classes(), &[]).origin((20, 1)), Origin::Unresolved);
+        assert_eq!(Tags::new(rows, &classes(), &[], &[]).origin((20, 1)), Origin::Unresolved);
     }
 
     #[test]
@@ -315,11 +331,11 @@ mod tests {
         let resource =
             Resource::Function { database: "d".into(), schema: "public".into(), function: "f".into() };
         let fact = Fact { action: Action::PostgresCall, resource };
-        assert_eq!(words(&Tags::new(Vec::new(), &classes(), &[fact])), ["card", "email"]);
+        assert_eq!(words(&Tags::new(Vec::new(), &classes(), &[fact], &[])), ["card", "email"]);
         let (kind, rule) = ("v".to_owned(), String::new());
         let opaque = Row::Reached { relation: 9, kind, rule, is_opaque: true, has_attached: false };
-        assert_eq!(words(&Tags::new(vec![opaque], &classes(), &[])), ["card", "email"]);
-        assert_eq!(words(&Tags::new(vec![tagged(7, 10, 1)], &classes(), &[])), ["card", "email"]);
-        assert!(Tags::new(vec![reached(10, "r", "")], &classes(), &[]).classes().is_empty());
+        assert_eq!(words(&Tags::new(vec![opaque], &classes(), &[], &[])), ["card", "email"]);
+        assert_eq!(words(&Tags::new(vec![tagged(7, 10, 1)], &classes(), &[], &[])), ["card", "email"]);
+        assert!(Tags::new(vec![reached(10, "r", "")], &classes(), &[], &[]).classes().is_empty());
     }
 }

@@ -18,8 +18,10 @@ SELECT * FROM (
             OFFSET 0
         ) AS next
     ),
-    tags (tag, oid, name) AS (
-        SELECT t.place, c.oid, t.name
+    tags (tag, oid, name, is_there) AS (
+        SELECT t.place, c.oid, t.name, EXISTS (
+            SELECT FROM pg_attribute a
+            WHERE a.attrelid = c.oid AND a.attname = t.name AND a.attnum > 0 AND NOT a.attisdropped)
         FROM unnest($13, $14, $15) WITH ORDINALITY AS t (schema, relation, name, place)
         LEFT JOIN LATERAL (
             SELECT c.oid
@@ -30,10 +32,10 @@ SELECT * FROM (
         ) AS c ON true
     ),
     -- From the tags, of which there are few, and not from what is reached, which may have thousands of partitions.
-    tree (tag, oid, name) AS (
-        SELECT tag, oid, name FROM tags WHERE oid IS NOT NULL
+    tree (tag, oid, name, is_there) AS (
+        SELECT tag, oid, name, is_there FROM tags WHERE oid IS NOT NULL
         UNION
-        SELECT t.tag, next.oid, t.name
+        SELECT t.tag, next.oid, t.name, t.is_there
         FROM tree t
         CROSS JOIN LATERAL (
             SELECT i.inhparent AS oid FROM pg_inherits i WHERE i.inhrelid = t.oid
@@ -52,6 +54,8 @@ SELECT * FROM (
             WHERE a.attrelid = r.oid AND a.attname = t.name AND a.attnum > 0 AND NOT a.attisdropped
             OFFSET 0
         ) AS a ON true
+        -- A column of a child need not be one of its parent.
+        WHERE a.attnum IS NOT NULL OR NOT t.is_there
         UNION
         SELECT t.tag, t.member, g.attnum
         FROM tagged t
@@ -136,7 +140,7 @@ SELECT * FROM (
     FROM tags t
     WHERE t.oid IS NULL
     UNION ALL
-    SELECT 'attribute', 1, a.attrelid::text::name, a.attname, a.attnum::text, ''
+    SELECT 'live', 1, a.attrelid::text::name, a.attname, a.attnum::text, ''
     FROM reached r
     CROSS JOIN LATERAL (
         SELECT a.attrelid, a.attname, a.attnum
@@ -149,9 +153,14 @@ SELECT * FROM (
     -- others ask, or calls functions that may: those of somebody's, and the built-in ones that run a text or read files.
     -- Attached is what an error can come from that quotes other rows than the statement's own.
     SELECT 'reached', 1, c.oid::text::name, c.relkind::text::name,
-        CASE WHEN EXISTS (SELECT FROM tagged) AND length(w.rule) <= 262144 THEN w.rule ELSE '' END,
+        CASE
+            WHEN length(w.rule) <= 262144
+                AND (n.nspname NOT IN ('pg_catalog', 'information_schema') OR EXISTS (SELECT FROM tagged)) THEN w.rule
+            ELSE ''
+        END,
         concat_ws(' ',
             CASE
+                WHEN n.nspname LIKE 'pg\_toast%' THEN 'opaque'
                 WHEN n.nspname = 'pg_catalog' AND c.relname IN ('pg_cursors', 'pg_largeobject', 'pg_locks',
                     'pg_prepared_statements', 'pg_sequences', 'pg_settings', 'pg_stat_activity', 'pg_statistic',
                     'pg_statistic_ext_data', 'pg_stats', 'pg_stats_ext', 'pg_stats_ext_exprs') THEN 'opaque'
@@ -161,7 +170,7 @@ SELECT * FROM (
                     SELECT
                     FROM pg_proc p
                     WHERE p.pronamespace = 'pg_catalog'::regnamespace
-                      AND p.proname IN ('current_setting', 'cursor_to_xml', 'cursor_to_xmlschema', 'database_to_xml',
+                      AND p.proname IN ('cursor_to_xml', 'cursor_to_xmlschema', 'database_to_xml',
                           'database_to_xml_and_xmlschema', 'lo_get', 'loread', 'pg_get_object_address', 'pg_ls_dir',
                           'pg_read_binary_file', 'pg_read_file', 'pg_show_all_settings', 'pg_stat_file',
                           'pg_stat_get_activity', 'pg_stat_get_backend_activity', 'query_to_xml',

@@ -85,7 +85,7 @@ impl<P: Ports> Driver<'_, P> {
             names.sort();
         }
         let mut facts = inquiry.facts(&names)?;
-        let tags = Tags::new(tags, &classes, &facts);
+        let tags = Tags::new(tags, &classes, &facts, &names);
         self.note_missing(&tags);
         facts.extend(tags.classes().iter().map(|class| Fact::unmask(class.clone())));
         let objects = inquiry.objects(&names);

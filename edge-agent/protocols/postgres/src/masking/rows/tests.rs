@@ -32,7 +32,7 @@ fn masker(outputs: Vec<Output>, reaches: bool) -> ReplyMasker {
     let rows = if reaches { vec![tagged, reached(10), reached(11)] } else { vec![reached(11)] };
     let rows = rows.into_iter().chain(attributes).collect();
     let classes = classes();
-    ReplyMasker::new(Rc::new(Look::of(&classes)), Rc::new(Tags::new(rows, &classes, &[])), outputs)
+    ReplyMasker::new(Rc::new(Look::of(&classes)), Rc::new(Tags::new(rows, &classes, &[], &[])), outputs)
 }
 
 fn duty(mask: &[&str], detect: &[&str]) -> Duty {

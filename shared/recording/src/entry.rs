@@ -206,7 +206,7 @@ pub struct Outcome {
     pub reply_bytes: u64,
     /// Rows of the whole reply.
     pub reply_rows: u64,
-    /// HMAC-SHA-256 over that of each batch of the reply in order; `None` where there was none.
+    /// SHA-256 over the HMAC of each batch of the reply in order; `None` where there was none.
     pub reply_hmac: Option<[u8; 32]>,
     /// Rows of the last batch, which has no [`Reply`].
     pub recorded: RecordedRows,

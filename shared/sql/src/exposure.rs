@@ -6,7 +6,7 @@
 //! as exposed, except:
 //!
 //! - in what is output, or is computed within to be tested later (then it goes by another name, which is noted);
-//! - by itself in ORDER BY, GROUP BY, DISTINCT and the like;
+//! - by itself in ORDER BY, GROUP BY, DISTINCT and the like, but not in set operations that compare rows;
 //! - in a *plain test*: one column against constants, which says one thing of each of its values.
 //!
 //! Plain tests, too, add up to a value when there are many. More than [`MOST_TESTS`](noted::MOST_TESTS) of one
@@ -66,6 +66,8 @@ enum Use<'t> {
     Exposed,
     /// An atom of a condition. Those of one column in one AND or OR are one test.
     Test(usize),
+    /// A row that is written as the only one, if it is.
+    OneRow,
     Target(Target<'t>),
 }
 
@@ -77,6 +79,8 @@ struct Reader<'t> {
     groups: usize,
     /// How many queries and modifications were met.
     queries: usize,
+    /// An INSERT with ON CONFLICT was met.
+    conflicts: bool,
     noted: Noted<'t>,
 }
 
@@ -112,10 +116,11 @@ impl<'t> Reader<'t> {
         nodes.into_iter().for_each(|node| self.push(Task::Expression(node, sink)));
     }
 
-    /// The same of the value of one aggregate. A mere count says of its argument whether it is NULL, however often.
+    /// The same of the value of one aggregate. A mere count says of its argument whether it is NULL, however often, but
+    /// one of distinct values compares them.
     fn gather_aggregate(&mut self, node: Node<'t>, becomes: Use<'t>) {
         match node {
-            Node::FuncCall(call) if counts_rows(call) => {
+            Node::FuncCall(call) if counts_rows(call) && !call.agg_distinct => {
                 self.gather_all([Node::NodeList(call.args()), call.agg_filter()], becomes);
                 self.gathered.last_mut().into_iter().for_each(|gathered| gathered.names.extend(["count"]));
             }
@@ -169,6 +174,7 @@ impl<'t> Reader<'t> {
             Use::Exposed => self.noted.exposed(&gathered),
             Use::Test(_) if gathered.is_mixed() => self.noted.exposed(&gathered),
             Use::Test(group) => self.noted.tested(&gathered, group),
+            Use::OneRow => self.noted.anything |= gathered.may_multiply,
             Use::Target(target) => self.close_target(gathered, target),
         }
     }

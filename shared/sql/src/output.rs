@@ -21,8 +21,33 @@ pub(crate) fn entry(value: Node<'_>) -> Output {
         Node::FuncCall(call) if is_count(call) => Output::Count,
         Node::ColumnRef(column) if is_star(column.fields().iter().next_back()) => Output::Star,
         Node::A_Indirection(of) if is_star(of.indirection().iter().next_back()) => Output::Star,
+        _ if is_constant(value) => Output::Constant,
         _ => Output::Other,
     }
+}
+
+/// Whether it is a constant or a parameter, maybe cast to a type that is built in, as far as its name says.
+fn is_constant(value: Node<'_>) -> bool {
+    let mut value = value;
+    while let Node::TypeCast(cast) = value {
+        let schema = cast.type_name().and_then(|of| of.names().iter().rev().nth(1));
+        if schema.is_some_and(|schema| schema.sval() != Some("pg_catalog")) {
+            return false;
+        }
+        value = cast.arg();
+    }
+    matches!(value, Node::A_Const(_) | Node::ParamRef(_))
+}
+
+/// Whether a query is VALUES of constants alone.
+pub(crate) fn is_constants(query: Node<'_>) -> bool {
+    let Node::SelectStmt(select) = query else { return false };
+    let is_row = |row| matches!(row, Node::NodeList(row) if row.iter().all(is_constant));
+    !select.values_lists().is_empty()
+        && select.values_lists().iter().all(is_row)
+        && select.with_clause().is_none()
+        && select.sort_clause().is_empty()
+        && matches!((select.limit_count(), select.limit_offset()), (Node::None, Node::None))
 }
 
 /// `count` of rows, of a column or of a constant, as an aggregate.

@@ -117,6 +117,8 @@ pub enum Output {
     Count,
     /// A star, which stands for any number of columns.
     Star,
+    /// A constant or a parameter, maybe cast to a type, with no function, column or sub-select.
+    Constant,
     /// One column of any other kind.
     Other,
 }

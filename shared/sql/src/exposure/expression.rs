@@ -76,6 +76,12 @@ const WEIGH: [&str; 32] = [
     "variance",
 ];
 
+/// Other aggregates, whose values say which rows there are as soon as there are two of them. Sorted.
+const CHOOSE: [&str; 8] = ["any_value", "bit_and", "bit_or", "bool_and", "bool_or", "every", "max", "min"];
+
+/// Functions that are not known to be harmless, but known to give one value. Sorted.
+const GIVE_ONE: [&str; 4] = ["currval", "lastval", "nextval", "uuid_generate_v4"];
+
 impl<'t> Reader<'t> {
     /// What is not listed was not let through either, and counts as anything.
     pub(super) fn expression(&mut self, node: Node<'t>, sink: usize) {
@@ -134,7 +140,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    fn with(&mut self, sink: usize, note: impl FnOnce(&mut super::Gathered<'t>)) {
+    pub(super) fn with(&mut self, sink: usize, note: impl FnOnce(&mut super::Gathered<'t>)) {
         if let Some(gathered) = self.gathered.get_mut(sink) {
             note(gathered);
         }
@@ -195,6 +201,8 @@ impl<'t> Reader<'t> {
             gathered.names.insert(called);
             gathered.varies |= !harmless || [&VARY[..], &WEIGH].iter().any(|list| list.contains(&called));
             gathered.multiplies |= harmless && GIVE_ROWS.contains(&called);
+            gathered.may_multiply |= gathered.multiplies || !(harmless || GIVE_ONE.contains(&called));
+            gathered.aggregates = gathered.aggregates.saturating_add(usize::from(CHOOSE.contains(&called)));
         });
     }
 
@@ -214,7 +222,7 @@ mod tests {
 
     #[test]
     fn the_lists_are_sorted_and_of_harmless_functions() {
-        for list in [&GIVE_ROWS[..], &VARY, &WEIGH] {
+        for list in [&GIVE_ROWS[..], &VARY, &WEIGH, &CHOOSE] {
             assert!(list.is_sorted_by(|a, b| a < b));
             assert!(list.iter().all(|name| crate::known_harmless(name)));
         }

@@ -19,6 +19,12 @@ pub(super) struct Gathered<'t> {
     pub(super) varies: bool,
     /// A function in it gives rows.
     pub(super) multiplies: bool,
+    /// A function in it does, or may.
+    pub(super) may_multiply: bool,
+    /// How many aggregates are in it whose value is one of those that they are of.
+    pub(super) aggregates: usize,
+    /// PostgreSQL may name it by a column that a star stands for.
+    pub(super) has_any_name: bool,
     /// Everything that PostgreSQL may name it by where it has no alias.
     pub(super) names: BTreeSet<&'t str>,
 }
@@ -44,7 +50,7 @@ impl<'t> Gathered<'t> {
 
     /// It says something else than what one column is.
     pub(super) fn is_mixed(&self) -> bool {
-        self.several || self.varies || self.multiplies || self.whole
+        self.several || self.aggregates > 1 || self.varies || self.multiplies || self.whole
     }
 
     /// Takes in what a part of it mentions.
@@ -61,6 +67,9 @@ impl<'t> Gathered<'t> {
         self.whole |= other.whole;
         self.varies |= other.varies;
         self.multiplies |= other.multiplies;
+        self.may_multiply |= other.may_multiply;
+        self.aggregates = self.aggregates.saturating_add(other.aggregates);
+        self.has_any_name |= other.has_any_name;
     }
 }
 

@@ -17,6 +17,8 @@ pub(super) struct Noted<'t> {
     pub(super) anything: bool,
     /// By which names whole rows can be mentioned.
     pub(super) rows: BTreeSet<&'t str>,
+    /// Rows are told apart by all that they have, whatever it is.
+    pub(super) tells_apart: bool,
     /// A column may go by a name that cannot be told.
     pub(super) is_blurred: bool,
     exposed: BTreeSet<&'t str>,
@@ -105,6 +107,9 @@ impl<'t> Noted<'t> {
     }
 
     pub(super) fn into_exposure(mut self) -> Exposure {
+        if self.tells_apart {
+            self.compared.extend(self.derived.iter().map(|of| of.name).filter(|name| !name.is_empty()));
+        }
         let used: BTreeSet<_> = self
             .tested
             .keys()
@@ -124,12 +129,21 @@ impl<'t> Noted<'t> {
         let mut exposed = self.exposed.clone();
         exposed.extend(used.iter().copied().filter(decisive));
         exposed.extend(self.tested_too_often(&lineage));
+        // What has no name has one that PostgreSQL makes up, and any that is used may be it.
+        let nameless = |of: &Derived<'_>| of.name.is_empty() && !of.sources.is_empty();
+        if self.derived.iter().any(nameless) {
+            exposed.extend(&used);
+            exposed.extend(
+                self.derived.iter().filter(|of| self.tells_apart && nameless(of)).flat_map(|of| &of.sources),
+            );
+        }
 
         let is_whole = |name: &&str| !self.only_counted(name) && lineage.is_row(name);
         let anything = self.anything
             || self.alone.iter().any(|name| self.rows.contains(name))
             || used.iter().any(is_whole)
-            || (!used.is_empty() && self.derived.iter().any(|of| of.whole && of.name.is_empty()))
+            || ((!used.is_empty() || self.tells_apart)
+                && self.derived.iter().any(|of| of.whole && of.name.is_empty()))
             || (self.is_blurred && self.tells_by_place(&exposed));
         let columns = exposed.into_iter().map(str::to_owned).collect();
         Exposure { columns, anything, derived: exported(&self.derived) }
@@ -155,7 +169,10 @@ impl<'t> Noted<'t> {
     /// Where columns go by names that cannot be told, only tests of what nobody computed stay plain.
     fn tells_by_place(&self, exposed: &BTreeSet<&str>) -> bool {
         let computes = self.derived.iter().any(|derived| derived.computed);
-        !exposed.is_empty() || !self.compared.is_empty() || (computes && !self.tested.is_empty())
+        !exposed.is_empty()
+            || self.tells_apart
+            || !self.compared.is_empty()
+            || (computes && !self.tested.is_empty())
     }
 }
 

@@ -1,7 +1,7 @@
 //! Queries and modifications: which of their parts decide about rows, and what their target lists are for.
 
 use super::target::{Arm, Keys, Together};
-use super::{Reader, Task, bare};
+use super::{Reader, Task, Use, bare};
 use crate::grammar::{Node, SetOperation, nodes};
 
 /// What the target list of a query is for.
@@ -11,6 +11,8 @@ pub(super) enum Targets {
     Shown,
     /// It is covered, or written, by the origin of each column.
     Output,
+    /// It is written too, but is VALUES of just one row.
+    OneRow,
     /// A query around reads it by its names.
     Derived,
     /// It goes into the value that is gathered under this number.
@@ -69,6 +71,7 @@ impl<'t> Reader<'t> {
         let mut keys = self.around(select);
         let distinct = select.distinct_clause();
         let is_distinct = matches!(distinct.first(), Some(Node::None));
+        let is_sorted = keys.are_any();
         self.keys(distinct.iter(), &mut keys, None);
         self.keys(select.group_clause().iter(), &mut keys, None);
         for window in select.window_clause() {
@@ -80,8 +83,11 @@ impl<'t> Reader<'t> {
         self.condition_of(select.where_clause());
         self.condition_of(select.having_clause());
         self.targets(select.target_list(), keys, is_distinct, arm);
+        let decides = arm.together.is_some_and(|together| together.compares || together.is_sorted());
         for row in select.values_lists() {
             match arm.targets {
+                _ if decides || is_sorted => self.expose(row),
+                Targets::OneRow => self.gather(row, Use::OneRow),
                 Targets::Into(sink) => self.push(Task::Expression(row, sink)),
                 Targets::Shown | Targets::Output => self.outputs(row),
                 Targets::Derived | Targets::Ignored => self.expose(row),
@@ -133,7 +139,13 @@ impl<'t> Reader<'t> {
         self.target_relation(insert.relation());
         insert.cols().iter().for_each(|column| self.outputs(column));
         if !matches!(insert.select_stmt(), Node::None) {
-            self.push(Task::Statement(insert.select_stmt(), Targets::Output));
+            let conflicts = insert.on_conflict_clause().is_some();
+            let is_one_row = conflicts && is_one_row(insert.select_stmt());
+            // Which of several rows conflict says what is in the table.
+            self.noted.anything |= conflicts && (self.conflicts || !is_one_row);
+            self.conflicts |= conflicts;
+            let written = if is_one_row { Targets::OneRow } else { Targets::Output };
+            self.push(Task::Statement(insert.select_stmt(), written));
         }
         if let Some(conflict) = insert.on_conflict_clause() {
             self.noted.rows.insert("excluded");
@@ -220,4 +232,8 @@ impl<'t> Reader<'t> {
             }
         }
     }
+}
+
+fn is_one_row(query: Node<'_>) -> bool {
+    matches!(query, Node::SelectStmt(select) if select.values_lists().len() == 1)
 }

@@ -9,24 +9,36 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 /// What PostgreSQL names an expression by whose parts say nothing better (`FigureColname`). Sorted.
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 23] = [
     "?column?",
     "array",
     "case",
     "coalesce",
+    "current_catalog",
+    "current_date",
+    "current_role",
+    "current_schema",
+    "current_time",
+    "current_timestamp",
+    "current_user",
     "date_part",
     "exists",
     "greatest",
     "grouping",
     "least",
+    "localtime",
+    "localtimestamp",
     "nullif",
     "row",
+    "session_user",
+    "user",
     "xmlconcat",
 ];
 
-/// A name that may be that of any expression without one.
+/// A name that may be that of any expression without one. VALUES has `column1` and so on.
 pub(super) fn is_made_up(name: &str) -> bool {
-    NAMES.binary_search(&name).is_ok()
+    let is_number = |end: &str| end.bytes().all(|byte| byte.is_ascii_digit());
+    NAMES.binary_search(&name).is_ok() || name.strip_prefix("column").is_some_and(is_number)
 }
 
 /// What a query is sorted, grouped or made distinct by, as far as entries of its target list may be meant.
@@ -64,7 +76,9 @@ impl<'t> Keys<'t> {
 
     /// Whether they may mean an entry without an alias.
     fn may_mean(&self, gathered: &Gathered<'_>) -> bool {
-        self.has_made_up || gathered.names.iter().any(|name| self.names.contains(name))
+        self.has_made_up
+            || (gathered.has_any_name && !self.names.is_empty())
+            || gathered.names.iter().any(|name| self.names.contains(name))
     }
 }
 
@@ -103,6 +117,10 @@ impl<'t> Together<'t> {
         self.sorts_by_any |= self.keys.are_any() && !is_clear;
     }
 
+    pub(super) fn is_sorted(&self) -> bool {
+        self.sorts_by_any || self.keys.are_any()
+    }
+
     fn named(&self, place: usize) -> Option<&'t str> {
         self.names.get(place).copied().flatten()
     }
@@ -129,6 +147,8 @@ pub(super) struct Target<'t> {
     is_distinct: bool,
     /// The name by which the query around it reads it, if one does.
     read_as: Option<Option<&'t str>>,
+    /// It is several, with names that nobody knows.
+    is_star: bool,
     /// Others have the same name.
     is_pooled: bool,
     /// What it is part of.
@@ -148,7 +168,9 @@ impl<'t> Reader<'t> {
         // Behind a star nobody knows which entry a number means.
         let is_any = !keys.places.is_empty() && list.iter().any(|target| is_star(target.val()));
         let compares = together.is_some_and(|together| together.compares);
-        let covered = matches!(targets, Targets::Shown | Targets::Output);
+        // A value that is told apart beside others is told apart among what these are.
+        let is_beside =
+            list.iter().filter(|target| output::entry(target.val()) != Output::Constant).count() > 1;
         let keys = Rc::new(keys);
         for (place, entry) in list.into_iter().enumerate() {
             let value = entry.val();
@@ -158,22 +180,27 @@ impl<'t> Reader<'t> {
             }
             if is_star(value) && matches!(value, Node::ColumnRef(_)) {
                 match targets {
-                    Targets::Into(sink) => self.push(Task::Expression(value, sink)),
-                    _ if compares && !covered => self.expose(value),
+                    Targets::Into(sink) => {
+                        self.with(sink, |gathered| gathered.has_any_name = true);
+                        self.push(Task::Expression(value, sink));
+                    }
+                    _ if compares => self.expose(value),
                     _ => {}
                 }
+                self.noted.tells_apart |= is_distinct;
                 continue;
             }
             let name = name(entry);
             let target = Target {
                 bare: bare(value),
                 name,
-                is_exposed: compares && !covered,
+                is_exposed: compares || (is_distinct && is_beside && bare(value).is_none()),
                 is_key: is_any
                     || keys.mean(place, name)
                     || together.is_some_and(|together| together.sorts_by(place)),
                 keys: keys.clone(),
-                is_distinct: is_distinct || (compares && covered),
+                is_distinct,
+                is_star: is_star(value),
                 read_as: (targets == Targets::Derived)
                     .then(|| together.map_or(name, |together| together.named(place)))
                     .map(|read_as| read_as.filter(|_| !is_star(value))),
@@ -193,6 +220,7 @@ impl<'t> Reader<'t> {
             is_key: false,
             keys: Rc::default(),
             is_distinct: false,
+            is_star: false,
             read_as: None,
             is_pooled: false,
             into: None,
@@ -209,7 +237,8 @@ impl<'t> Reader<'t> {
         }
     }
 
-    pub(super) fn close_target(&mut self, gathered: Gathered<'t>, target: Target<'t>) {
+    pub(super) fn close_target(&mut self, mut gathered: Gathered<'t>, target: Target<'t>) {
+        gathered.has_any_name |= target.is_star;
         let is_key = target.is_key || (target.name.is_none() && target.keys.may_mean(&gathered));
         let is_computed = target.bare.is_none();
         if gathered.multiplies
@@ -219,6 +248,11 @@ impl<'t> Reader<'t> {
         {
             self.noted.exposed(&gathered);
         } else if is_key || target.is_distinct {
+            // Each is a test of what it computes.
+            if is_computed && !gathered.columns.is_empty() {
+                let group = self.new_group();
+                self.noted.tested(&gathered, group);
+            }
             let compared = gathered.columns.iter().map(|name| (*name, gathered.alone.contains(name)));
             compared.for_each(|(name, alone)| self.noted.compared(name, alone));
         }

@@ -123,7 +123,10 @@ fn what_no_name_describes_moves_anything() {
         "INSERT INTO t SELECT s FROM (SELECT email AS x FROM c) s",
         "INSERT INTO t SELECT x FROM json_each('{}') AS f (x, y)",
         "INSERT INTO t SELECT f FROM unnest($1) AS f",
-        "INSERT INTO t SELECT x FROM (VALUES (1)) v (x)",
+        "INSERT INTO t SELECT x FROM (VALUES (f(1))) v (x)",
+        "INSERT INTO t SELECT x FROM (VALUES (1) LIMIT (SELECT 1)) v (x)",
+        "INSERT INTO t SELECT v FROM (VALUES (1)) v (x)",
+        "INSERT INTO t SELECT x FROM (VALUES (1)) v (x), (SELECT email AS x FROM c) s",
         "WITH w AS (SELECT email AS x FROM c) INSERT INTO t SELECT x FROM w",
         "WITH w AS (DELETE FROM c RETURNING email AS x) INSERT INTO t SELECT x FROM w",
         "WITH w AS (SELECT email AS x FROM c), i AS (INSERT INTO t SELECT x FROM w RETURNING 1) SELECT 1",
@@ -258,7 +261,7 @@ fn outputs_are_counts_stars_and_others() {
         ("SELECT count(*), count(a) AS n, count(DISTINCT a), count(*) FILTER (WHERE b) FROM t", "cccc"),
         ("SELECT pg_catalog.count(*), \"count\"(*), COUNT (1) FROM t GROUP BY a", "ccc"),
         ("SELECT count(*) OVER (), count(a) OVER w FROM t WINDOW w AS ()", "oo"),
-        ("SELECT count(*) + 0, (count(*))::text, max(a), count, a, 1 FROM t", "oooooo"),
+        ("SELECT count(*) + 0, (count(*))::text, max(a), count, a, 1 FROM t", "oooook"),
         ("SELECT s.count(*), d.pg_catalog.count(*), count(), count(a, b), count(VARIADIC a)", "ooooo"),
         ("SELECT \"Count\"(a) FROM t", "o"),
         ("SELECT (count(*)), coalesce(count(*), 0), ARRAY[count(*)] FROM t", "coo"),
@@ -279,6 +282,7 @@ fn outputs_are_counts_stars_and_others() {
         let letters = analysis.statements[0].outputs.iter().map(|output| match output {
             Output::Count => 'c',
             Output::Star => 's',
+            Output::Constant => 'k',
             Output::Other => 'o',
         });
         assert_eq!(letters.collect::<String>(), outputs, "{sql}");

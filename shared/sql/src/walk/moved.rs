@@ -3,7 +3,7 @@
 //! Within the expressions whose values are written (SET, VALUES, the target list of a query whose rows are
 //! kept, the windows that it names) every column that is mentioned counts as copied, and so it does in what is
 //! handed to functions and operators that are not known to be harmless, wherever these stand. Names of columns say which only as long as nothing
-//! gives them others: beside a subquery, a common table expression, a function in FROM or a list of new
+//! gives them others: beside a subquery (but VALUES of constants), a common table expression, a function in FROM or a list of new
 //! names, anything may be copied.
 
 use super::Walker;
@@ -65,9 +65,13 @@ impl Moved {
     }
 
     pub(super) fn alias(&mut self, alias: Option<&nodes::Alias>) {
-        let Some(alias) = alias else { return };
-        self.rows.extend(alias.aliasname().map(str::to_owned));
-        self.renames |= !alias.colnames().is_empty();
+        self.row(alias);
+        self.renames |= alias.is_some_and(|alias| !alias.colnames().is_empty());
+    }
+
+    /// A row of what is in no table, so that the names of its columns do not matter.
+    pub(super) fn row(&mut self, alias: Option<&nodes::Alias>) {
+        self.rows.extend(alias.and_then(|alias| alias.aliasname()).map(str::to_owned));
     }
 
     /// Columns get new names.

@@ -38,8 +38,7 @@ pub(super) fn columns(fields: Vec<Field>, tags: &Tags, outputs: &[Output], duty:
         let holds = Holds::of(field.type_id, field.format);
         let (client, record) = match tags.origin((field.table, field.attribute)) {
             Origin::Untagged => (None, None),
-            // What calls functions of somebody's may call one by that name.
-            Origin::Unresolved if !tags.is_opaque() && is_count(outputs, place, count) => (None, None),
+            Origin::Unresolved if is_shown(output_at(outputs, place, count), tags) => (None, None),
             Origin::Unresolved => {
                 let label = match tags.classes() {
                     [] => None,
@@ -60,11 +59,20 @@ pub(super) fn columns(fields: Vec<Field>, tags: &Tags, outputs: &[Output], duty:
     fields.into_iter().enumerate().map(column).collect()
 }
 
-/// Whether the column at a place is a plain count. A star stands for any number of columns, so behind one it is counted
-/// from the end.
-fn is_count(outputs: &[Output], place: usize, count: usize) -> bool {
+/// Whether what a column is says nothing of any one value. What runs code of somebody's may do so by the name of a count, or
+/// by a cast of a constant.
+fn is_shown(output: Option<&Output>, tags: &Tags) -> bool {
+    match output {
+        Some(Output::Count | Output::Constant) => !tags.is_opaque(),
+        Some(Output::Star | Output::Other) | None => false,
+    }
+}
+
+/// What the column at a place is by the text. A star stands for any number of columns, so behind one it is counted from
+/// the end.
+fn output_at(outputs: &[Output], place: usize, count: usize) -> Option<&Output> {
     let is_star = |output: &Output| *output == Output::Star;
-    let output = match (outputs.iter().position(is_star), outputs.iter().rposition(is_star)) {
+    match (outputs.iter().position(is_star), outputs.iter().rposition(is_star)) {
         (Some(first), _) if place < first => outputs.get(place),
         (Some(_), Some(last)) => {
             let from_end = count.saturating_sub(place);
@@ -72,8 +80,7 @@ fn is_count(outputs: &[Output], place: usize, count: usize) -> bool {
         }
         _ if outputs.len() == count => outputs.get(place),
         _ => None,
-    };
-    output == Some(&Output::Count)
+    }
 }
 
 #[cfg(test)]
@@ -81,10 +88,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_are_found_around_stars() {
+    fn outputs_are_found_around_stars() {
         use Output::{Count, Other, Star};
         let at = |outputs: &[Output], count: usize| -> Vec<usize> {
-            (0..count).filter(|place| is_count(outputs, *place, count)).collect()
+            (0..count).filter(|place| output_at(outputs, *place, count) == Some(&Count)).collect()
         };
         assert_eq!(at(&[Count, Other, Count], 3), [0, 2]);
         assert_eq!(at(&[Count, Other], 3), [] as [usize; 0]);

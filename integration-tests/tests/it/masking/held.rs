@@ -91,7 +91,7 @@ fn what_was_approved_once_is_asked_about_again() {
     assert_eq!(stack.approval(&approval_of(&notice))["unmasks"], json!(["asked"]));
     stack.approve("dana", &approval_of(&notice));
     let answer = session.finish();
-    assert_eq!(row(&answer.rows[0]), "Quokkaasked | [masked]", "{answer:?}");
+    assert_eq!(row(&answer.rows[0]), "Quokkaasked | x", "{answer:?}");
     session.put(&[json!(["bind", "", "s", ["x", "2"]]), json!(["execute", "", 0]), json!(["sync"])]);
     assert_eq!(session.next()["kind"], "bound");
     let again = session.notice();

@@ -38,15 +38,16 @@ pub(super) fn columns(fields: Vec<Field>, tags: &Tags, outputs: &[Output], duty:
         let holds = Holds::of(field.type_id, field.format);
         let (client, record) = match tags.origin((field.table, field.attribute)) {
             Origin::Untagged => (None, None),
-            Origin::Unresolved if is_shown(output_at(outputs, place, count), tags) => (None, None),
             Origin::Unresolved => {
+                let shows = Shows::of(output_at(outputs, place, count), tags);
                 let label = match tags.classes() {
                     [] => None,
                     [class] => Some(label(class)),
                     _ => Some(MASKED.to_owned()),
                 };
                 let label: Option<Arc<str>> = label.map(Arc::from);
-                (label.clone().filter(|_| !duty.mask.is_empty()), label)
+                let owed = label.clone().filter(|_| !duty.mask.is_empty() && shows == Shows::Nothing);
+                (owed, label.filter(|_| shows != Shows::ToAll))
             }
             Origin::Tagged(classes) => {
                 let owed = classes.iter().find(|class| duty.mask.contains(class));
@@ -59,12 +60,24 @@ pub(super) fn columns(fields: Vec<Field>, tags: &Tags, outputs: &[Output], duty:
     fields.into_iter().enumerate().map(column).collect()
 }
 
-/// Whether what a column is says nothing of any one value. What runs code of somebody's may do so by the name of a count, or
-/// by a cast of a constant.
-fn is_shown(output: Option<&Output>, tags: &Tags) -> bool {
-    match output {
-        Some(Output::Count | Output::Constant) => !tags.is_opaque(),
-        Some(Output::Star | Output::Other) | None => false,
+/// To whom a column of no origin is shown beside what is covered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shows {
+    /// A plain count, which says nothing of any one value.
+    ToAll,
+    /// A constant, which is the caller's own: the recording covers what the text has of it, too.
+    ToClient,
+    Nothing,
+}
+
+impl Shows {
+    /// What runs code of somebody's may do so by the name of a count, or by a cast of a constant.
+    fn of(output: Option<&Output>, tags: &Tags) -> Self {
+        match output {
+            Some(Output::Count) if !tags.is_opaque() => Self::ToAll,
+            Some(Output::Constant) if !tags.is_opaque() => Self::ToClient,
+            Some(Output::Count | Output::Constant | Output::Star | Output::Other) | None => Self::Nothing,
+        }
     }
 }
 

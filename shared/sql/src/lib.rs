@@ -44,7 +44,8 @@ pub use limits::{Limits, ParserMessage, Refused};
 pub use names::QualifiedName;
 pub use prepared::{Deallocated, Prepared};
 pub use resolve::{
-    Clouds, Inquiry, Misnamed, Names, Qualified, Sight, TouchedObject, clouds, context, sight_after,
+    Clouds, Inquiry, Misnamed, Names, Qualified, Sight, TouchedObject, clouds, context, reads_the_catalog,
+    sight_after,
 };
 pub use search_path::{SearchPath, SearchPathError};
 pub use session_state::keeps_session_state;

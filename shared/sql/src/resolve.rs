@@ -52,6 +52,12 @@ const READS_THE_CATALOG: [&str; 12] = [
     "regtypein",
 ];
 
+/// Whether a built-in function reads a value by looking a name up in the catalog: it tells which objects there are, and
+/// nothing of what is in them.
+pub fn reads_the_catalog(function: &str) -> bool {
+    READS_THE_CATALOG.contains(&function)
+}
+
 /// The names of an operation, listed once each.
 #[derive(Debug)]
 pub struct Inquiry<'a> {

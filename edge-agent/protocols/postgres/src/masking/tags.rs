@@ -6,7 +6,7 @@ use std::{
 };
 
 use countersign_model::{Action, DataClass, Fact, NameKind, ResolvedName, Resource, TaggedColumn};
-use countersign_sql::{Access, Analysis, Moves};
+use countersign_sql::{Access, Analysis, Moves, reads_the_catalog};
 
 use super::origin::{Place, origins};
 
@@ -219,31 +219,18 @@ fn with_derived<'n>(
     sensitive
 }
 
-/// Built-in functions that policy has to permit and that give nothing of a table: settings, since what would put a tagged
+/// Whether a built-in function that policy has to permit gives nothing of a table: settings, since what would put a tagged
 /// value into one is refused, and names of objects, as the catalog has them.
-const TELL_NO_VALUES: [&str; 14] = [
-    "aclitemin",
-    "current_setting",
-    "regclassin",
-    "regcollationin",
-    "regconfigin",
-    "regdictionaryin",
-    "regnamespacein",
-    "regoperatorin",
-    "regoperin",
-    "regprocedurein",
-    "regprocin",
-    "regrolein",
-    "regtypein",
-    "set_config",
-];
+fn tells_no_values(function: &str) -> bool {
+    ["current_setting", "set_config"].contains(&function) || reads_the_catalog(function)
+}
 
 /// Whether it runs code that nobody read.
 fn is_unread(fact: &Fact) -> bool {
     match (&fact.action, &fact.resource) {
         (Action::PostgresDo | Action::Unparsed, _) => true,
         (Action::PostgresCall, Resource::Function { schema, function, .. }) => {
-            &**schema != "pg_catalog" || !TELL_NO_VALUES.contains(&&**function)
+            &**schema != "pg_catalog" || !tells_no_values(function)
         }
         (Action::PostgresCall, _) => true,
         _ => false,

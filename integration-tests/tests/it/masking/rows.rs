@@ -109,7 +109,30 @@ const TELLING: &[&str] = &[
     "SELECT note FROM veil_many m WHERE CASE WHEN m.id < (SELECT wage FROM veil_people WHERE id = 1) THEN true END",
     "UPDATE veil_free SET note = note WHERE id = (SELECT ascii(mail) FROM veil_people WHERE id = 1) RETURNING id",
     "DELETE FROM veil_free f USING veil_people p WHERE f.id = 9000 + ascii(p.mail) RETURNING f.id",
+    "SELECT m.id FROM veil_many m, (SELECT p.id AS who, p.row_to_json FROM veil_people p) s
+        WHERE s.who = 1 AND m.id = ascii(substr(row_to_json::text, 9, 1))",
+    "WITH s AS (SELECT p.to_json FROM veil_people p) SELECT m.id FROM veil_many m, s
+        WHERE m.id = ascii(substr(to_json::text, 9, 1))",
+    "SELECT m.id FROM veil_many m, (SELECT p.id AS who, (VALUES (ascii(p.mail) - m.id)) FROM veil_people p, veil_many m) s
+        WHERE m.id = s.who AND column1 = 0",
+    "SELECT m.id FROM veil_many m, pg_stats s WHERE s.tablename = 'veil_people' AND m.id = ascii(s.histogram_bounds::text)",
+    "SELECT ascii(mail) FROM veil_people, veil_many INTERSECT ALL SELECT id FROM veil_many",
 ];
+
+/// A target that fails over a value has given the rows before it.
+#[test]
+fn where_a_computation_fails_does_not_show() {
+    let mut session = VEIL.session();
+    let fails = "SELECT m.id, 1 / (m.id - p.wage::integer) FROM veil_many m, veil_people p WHERE p.id = 1";
+    for answer in [session.query(fails), extended(&mut session, fails, &[], &[])] {
+        assert_eq!((answer.rows.len(), answer.errors.len()), (0, 1), "{answer:?}");
+    }
+    let works = "SELECT m.id, 1 / (m.id + 1 + length(p.mail)) FROM veil_many m, veil_people p WHERE p.id = 1";
+    let many = VEIL.stack.owner("SELECT count(*) FROM veil_many");
+    for answer in [session.query(works), extended(&mut session, works, &[], &[])] {
+        assert_eq!(answer.rows.len().to_string(), many, "the control: nothing is lost where nothing fails");
+    }
+}
 
 #[test]
 fn what_would_tell_a_value_by_its_rows_is_refused() {

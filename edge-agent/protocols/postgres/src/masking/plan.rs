@@ -21,6 +21,8 @@ pub(super) struct Column {
     pub(super) client: Option<Arc<str>>,
     /// What stands for them in the recording.
     pub(super) record: Option<Arc<str>>,
+    /// They are computed by the target, which may fail over one of them.
+    pub(super) is_computed: bool,
 }
 
 impl Column {
@@ -36,7 +38,9 @@ pub(super) fn columns(fields: Vec<Field>, tags: &Tags, outputs: &[Output], duty:
     let count = fields.len();
     let column = |(place, field): (usize, Field)| {
         let holds = Holds::of(field.type_id, field.format);
-        let (client, record) = match tags.origin((field.table, field.attribute)) {
+        let origin = tags.origin((field.table, field.attribute));
+        let is_computed = origin == Origin::Unresolved;
+        let (client, record) = match origin {
             Origin::Untagged => (None, None),
             Origin::Unresolved => {
                 let shows = Shows::of(output_at(outputs, place, count), tags);
@@ -55,7 +59,7 @@ pub(super) fn columns(fields: Vec<Field>, tags: &Tags, outputs: &[Output], duty:
                 (owed.map(of), owed.or_else(|| classes.first()).map(of))
             }
         };
-        Column { field, holds, client, record }
+        Column { field, holds, client, record, is_computed }
     };
     fields.into_iter().enumerate().map(column).collect()
 }

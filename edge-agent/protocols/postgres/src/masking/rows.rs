@@ -27,6 +27,9 @@ use crate::{
 /// Rows of an operation that the recording shows; of the rest it has size, number and hash.
 const SHOWN_ROWS: u64 = 100;
 
+/// Rows that are held back until the target has computed all of them, in bytes.
+const HELD_BYTES: usize = 4 * 1024 * 1024;
+
 /// What they take together, in bytes.
 const SHOWN_BYTES: usize = 32 * 1024;
 
@@ -41,6 +44,9 @@ pub(crate) struct ReplyMasker {
     columns: Vec<Column>,
     /// The recording has not been told of the columns.
     is_untold: bool,
+    /// A column that is covered is computed, and where that fails would tell of its values: rows wait for their end.
+    holds: bool,
+    held: BytesMut,
     rows_left: u64,
     bytes_left: usize,
 }
@@ -75,6 +81,11 @@ impl Patched {
         })
     }
 
+    /// What goes before the next message.
+    fn insert(&mut self, bytes: &[u8]) {
+        self.instead(0).extend_from_slice(bytes);
+    }
+
     fn finish(self) -> Bytes {
         match self.changed {
             Some(changed) => changed.freeze(),
@@ -100,6 +111,8 @@ impl ReplyMasker {
             fields: None,
             columns: Vec::new(),
             is_untold: false,
+            holds: false,
+            held: BytesMut::new(),
             rows_left: SHOWN_ROWS,
             bytes_left: SHOWN_BYTES,
         }
@@ -130,6 +143,7 @@ impl ReplyMasker {
         if let Some(fields) = self.fields.take() {
             self.columns = columns(fields, &self.tags, &self.outputs, duty);
             self.is_untold = true;
+            self.holds = self.columns.iter().any(|column| column.client.is_some() && column.is_computed);
         }
     }
 
@@ -140,8 +154,13 @@ impl ReplyMasker {
         duty: &Duty,
         looking: Looking,
         (out, excerpt): (&mut Patched, &mut BytesMut),
-    ) -> Result<u64, Malformed> {
+    ) -> Result<u64, Unable> {
         let body = message.get(5..).unwrap_or_default();
+        match kind {
+            b'E' => self.held.clear(),
+            b'C' | b'I' | b's' | b'Z' if !self.held.is_empty() => out.insert(&self.held.split()),
+            _ => {}
+        }
         match kind {
             b'T' => {
                 self.fields = Some(backend::fields(body)?);
@@ -174,7 +193,7 @@ impl ReplyMasker {
         message: &[u8],
         looking: Looking,
         (out, excerpt): (&mut Patched, &mut BytesMut),
-    ) -> Result<u64, Malformed> {
+    ) -> Result<u64, Unable> {
         let covers = self.columns.iter().any(|column| column.client.is_some());
         let shows = self.rows_left > 0;
         if !covers && !shows && looking.client.is_empty() {
@@ -183,10 +202,17 @@ impl ReplyMasker {
         }
         let values = backend::values(message.get(5..).unwrap_or_default())?;
         if values.len() != self.columns.len() {
-            return Err(Malformed::Body);
+            return Err(Malformed::Body.into());
         }
         let client = self.covered(&values, looking.client, |column| column.client.as_deref());
         match &client {
+            Some(row) if self.holds => {
+                put_row(&mut self.held, row);
+                out.instead(message.len());
+                if self.held.len() > HELD_BYTES {
+                    return Err(Unable::Hold);
+                }
+            }
             Some(row) => put_row(out.instead(message.len()), row),
             None => out.keep(message.len()),
         }
@@ -256,7 +282,7 @@ impl Masker for ReplyMasker {
             let header = backend::header(rest).ok().flatten().ok_or_else(unreadable)?;
             let (message, behind) = rest.split_at_checked(header.total).ok_or_else(unreadable)?;
             let shown = self.message(header.kind, message, duty, looking, (&mut out, &mut data));
-            rows += shown.map_err(|_| unreadable())?;
+            rows += shown.map_err(Unable::refusal)?;
             rest = behind;
         }
         let tells = std::mem::take(&mut self.is_untold) && !self.columns.is_empty();
@@ -280,6 +306,29 @@ fn put_row(out: &mut BytesMut, values: &[Option<Cow<'_, [u8]>>]) {
             }
         }
     });
+}
+
+/// Why a message cannot be covered.
+enum Unable {
+    Read,
+    Hold,
+}
+
+impl From<Malformed> for Unable {
+    fn from(_: Malformed) -> Self {
+        Self::Read
+    }
+}
+
+impl Unable {
+    fn refusal(self) -> Refusal {
+        let message = "the rows are too many to be held back, and they have to be, since they are computed beside what \
+                       is masked: ask for fewer at a time";
+        match self {
+            Self::Read => unreadable(),
+            Self::Hold => Refusal::denied(Reason::OverLimit, message),
+        }
+    }
 }
 
 /// What cannot be read cannot be covered.

@@ -32,6 +32,8 @@ pub(crate) enum Row {
     },
     /// A column of a relation that the statement reaches.
     Attribute { relation: u32, attribute: i16, name: String },
+    /// A name that is selected from a value, and that a function of whole rows has.
+    OfRow { name: String },
     /// A relation that the statement reaches.
     Reached {
         relation: u32,
@@ -68,7 +70,11 @@ pub(crate) struct Tags {
     /// The classes whose values the statement can reach, sorted. None where nothing has to be covered.
     classes: Vec<Arc<str>>,
     is_opaque: bool,
+    /// A relation that it reaches shows what others hold.
+    shows_others: bool,
     has_attached: bool,
+    /// Names of functions of whole rows that are selected from values.
+    of_rows: BTreeSet<String>,
     tagged: HashMap<Place, BTreeSet<Arc<str>>>,
     /// The relations that the statement reaches, and whether their columns are stored rather than computed.
     reached: HashMap<u32, bool>,
@@ -100,12 +106,14 @@ impl Tags {
                     tags.columns.insert((relation, attribute), name);
                 }
                 Row::Missing { tag } => tags.missing.push(tag),
+                Row::OfRow { name } => _ = tags.of_rows.insert(name),
                 Row::Attribute { relation, attribute, name } => {
                     tags.columns.insert((relation, attribute), name);
                 }
                 Row::Reached { relation, kind, rule, is_opaque, has_attached } => {
                     tags.reached.insert(relation, is_stored(&kind) && !is_opaque);
                     tags.is_opaque |= is_opaque;
+                    tags.shows_others |= is_opaque;
                     tags.has_attached |= has_attached;
                     let origins = origins(&rule).into_iter();
                     tags.views.extend(origins.map(|(column, origin)| ((relation, column), origin)));
@@ -173,8 +181,12 @@ impl Tags {
             if is_blind && statement.moves != Moves::Nothing {
                 return true;
             }
-            if self.tagged.is_empty() {
+            if self.tagged.is_empty() && !self.shows_others {
                 return false;
+            }
+            let decides = !statement.exposes.columns.is_empty() || statement.moves != Moves::Nothing;
+            if decides && self.takes_rows() {
+                return true;
             }
             let sensitive = with_derived(sensitive.clone(), &statement.exposes.derived);
             let has = |names: &[String]| {
@@ -188,6 +200,12 @@ impl Tags {
             };
             moved || statement.exposes.anything || has(&statement.exposes.columns)
         })
+    }
+
+    /// Whether something that is selected from a value is no column, and so a function of the whole row.
+    fn takes_rows(&self) -> bool {
+        let is_column = |name: &String| self.columns.values().any(|column| column == name);
+        !self.of_rows.iter().all(is_column)
     }
 
     /// Names by which values of tagged origin can be mentioned; an empty one if by any.

@@ -149,6 +149,17 @@ SELECT * FROM (
         OFFSET 0
     ) AS a
     UNION ALL
+    -- What is selected from a row and is not a column of it is a function of the row: which of these names there are.
+    SELECT 'of row', 1, '', a.name, '', ''
+    FROM unnest($12) AS a (name)
+    WHERE a.name NOT IN ('count', 'num_nonnulls', 'num_nulls', 'pg_typeof') AND EXISTS (
+        SELECT
+        FROM pg_proc p
+        JOIN pg_type y ON y.oid = p.proargtypes[0]
+        WHERE p.proname = a.name AND p.pronargs >= 1 AND (y.typtype = 'c' OR y.oid IN (
+            '"any"'::regtype, 'record'::regtype, 'anyelement'::regtype, 'anynonarray'::regtype,
+            'anycompatible'::regtype, 'anycompatiblenonarray'::regtype)))
+    UNION ALL
     -- Of a view its rule, which says what its columns are made of. Opaque is what shows what other relations hold, or what
     -- others ask, or calls functions that may: those of somebody's, and the built-in ones that run a text or read files.
     -- Attached is what an error can come from that quotes other rows than the statement's own.

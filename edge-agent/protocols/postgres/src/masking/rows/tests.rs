@@ -80,6 +80,13 @@ fn words(row: &[Option<String>]) -> Vec<&str> {
     row.iter().map(|value| value.as_deref().unwrap_or("NULL")).collect()
 }
 
+/// The messages, and the end of a statement.
+fn whole(parts: &[BytesMut]) -> Batch {
+    let mut end = BytesMut::new();
+    encode::complete(&mut end, "SELECT");
+    batch(&[parts, &[end]].concat())
+}
+
 fn batch(parts: &[BytesMut]) -> Batch {
     let rows = parts.iter().filter(|part| part.first() == Some(&b'D')).count() as u64;
     Batch::new(Bytes::from(parts.concat()), rows)
@@ -92,7 +99,7 @@ const PEOPLE: [(&str, u32, i16, u32); 4] =
 fn every_column_without_an_untagged_origin_is_covered() {
     let reply =
         [description(&PEOPLE), row(&[Some("1"), Some("ada"), Some("ADA"), Some("3")]), row(&[None; 4])];
-    let views = masker(Vec::new(), true).mask(batch(&reply), &duty(&["mail"], &[])).unwrap();
+    let views = masker(Vec::new(), true).mask(whole(&reply), &duty(&["mail"], &[])).unwrap();
     let seen = rows(&views.client);
     assert_eq!(words(&seen[0]), ["1", "[mail]", "[mail]", "NULL"]);
     assert_eq!(words(&seen[1]), ["NULL", "[mail]", "[mail]", "NULL"], "that there is none does not show");
@@ -119,9 +126,9 @@ fn a_plain_count_is_shown() {
     let reply = [description(&[("count", 0, 0, 20), ("max", 0, 0, TEXT)]), row(&[Some("7"), Some("z")])];
     let masks = duty(&["mail"], &[]);
     let mut masker_of_count = masker(vec![Output::Count, Output::Other], true);
-    let views = masker_of_count.mask(batch(&reply), &masks).unwrap();
+    let views = masker_of_count.mask(whole(&reply), &masks).unwrap();
     assert_eq!(words(&rows(&views.client)[0]), ["7", "[mail]"]);
-    let views = masker(vec![Output::Other, Output::Other], true).mask(batch(&reply), &masks).unwrap();
+    let views = masker(vec![Output::Other, Output::Other], true).mask(whole(&reply), &masks).unwrap();
     assert_eq!(words(&rows(&views.client)[0]), ["NULL", "[mail]"]);
 }
 
@@ -180,6 +187,42 @@ fn rows_that_are_not_as_described_do_not_pass() {
 }
 
 #[test]
+fn rows_that_are_computed_wait_until_all_of_them_are() {
+    let complete = || {
+        let mut out = BytesMut::new();
+        encode::complete(&mut out, "SELECT 2");
+        out
+    };
+    let mut error = BytesMut::new();
+    encode::framed(&mut error, b'E', |out| out.put_slice(b"SERROR\0VERROR\0C22012\0Mdivision by zero\0\0"));
+    let one = || row(&[Some("1"), Some("ada"), Some("ADA"), Some("3")]);
+    let first = [description(&PEOPLE), one()];
+    let masks = duty(&["mail"], &[]);
+    let mut masker_of_rows = masker(Vec::new(), true);
+    assert_eq!(rows(&masker_of_rows.mask(batch(&first), &masks).unwrap().client).len(), 0);
+    let views = masker_of_rows.mask(batch(&[one(), complete()]), &masks).unwrap();
+    assert_eq!(rows(&views.client).len(), 2, "and nothing is lost");
+    assert!(views.client.ends_with(&complete()));
+
+    let mut masker_of_rows = masker(Vec::new(), true);
+    masker_of_rows.mask(batch(&first), &masks).unwrap();
+    let views = masker_of_rows.mask(batch(&[one(), error]), &masks).unwrap();
+    assert_eq!(rows(&views.client).len(), 0, "where it failed does not show");
+    assert!(views.client.starts_with(b"E"));
+
+    let plain = [description(&PEOPLE[..2]), row(&[Some("1"), Some("ada")])];
+    let views = masker(Vec::new(), true).mask(batch(&plain), &masks).unwrap();
+    assert_eq!(rows(&views.client).len(), 1, "what is stored is not held back");
+
+    let long = "x".repeat(100_000);
+    let mut masker_of_rows = masker(Vec::new(), true);
+    masker_of_rows.mask(batch(&first), &masks).unwrap();
+    let wide = || [row(&[Some(&long), Some("ada"), Some("ADA"), Some("3")])];
+    let refused = (0..50).find_map(|_| masker_of_rows.mask(batch(&wide()), &masks).err());
+    assert_eq!(refused.unwrap().reason, Reason::OverLimit);
+}
+
+#[test]
 fn what_a_session_that_masks_hears_is_reduced() {
     let mut error = BytesMut::new();
     encode::framed(&mut error, b'E', |out| {
@@ -217,7 +260,7 @@ proptest! {
     #[test]
     fn nothing_of_a_covered_value_is_left(mail in "[a-z]{4,9}@[a-z]{3,9}", id in "[0-9]{1,6}") {
         let reply = [description(&PEOPLE), row(&[Some(&id), Some(&mail), Some(&mail), Some(&id)])];
-        let views = masker(Vec::new(), true).mask(batch(&reply), &duty(&["mail"], &["card"])).unwrap();
+        let views = masker(Vec::new(), true).mask(whole(&reply), &duty(&["mail"], &["card"])).unwrap();
         let both = [&views.client[..], &views.excerpt.data[..]].concat();
         prop_assert!(!String::from_utf8_lossy(&both).contains(&mail));
     }

@@ -206,7 +206,7 @@ fn tag(values: Row<'_>) -> Result<Option<TagRow>, Malformed> {
             attribute: text(4)?.parse().map_err(|_| Malformed::Body)?,
         },
         "missing" => TagRow::Missing { tag: (number(1)? as usize).checked_sub(1).ok_or(Malformed::Body)? },
-        "of row" => TagRow::OfRow { name: text(3)?.to_owned() },
+        "of row" => TagRow::Function { name: text(3)?.to_owned() },
         "live" => TagRow::Attribute {
             relation: number(2)?,
             name: text(3)?.to_owned(),

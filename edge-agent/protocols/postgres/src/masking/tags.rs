@@ -33,7 +33,7 @@ pub(crate) enum Row {
     /// A column of a relation that the statement reaches.
     Attribute { relation: u32, attribute: i16, name: String },
     /// A name that is selected from a value, and that a function of whole rows has.
-    OfRow { name: String },
+    Function { name: String },
     /// A relation that the statement reaches.
     Reached {
         relation: u32,
@@ -106,7 +106,7 @@ impl Tags {
                     tags.columns.insert((relation, attribute), name);
                 }
                 Row::Missing { tag } => tags.missing.push(tag),
-                Row::OfRow { name } => _ = tags.of_rows.insert(name),
+                Row::Function { name } => _ = tags.of_rows.insert(name),
                 Row::Attribute { relation, attribute, name } => {
                     tags.columns.insert((relation, attribute), name);
                 }
